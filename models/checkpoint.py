@@ -1,0 +1,129 @@
+"""Checkpoints on disk: diffusers' folder layout is the native format.
+
+model_index.json
+unet/config.json                            or the same files at the root (google/ddpm-*)
+unet/diffusion_pytorch_model.safetensors
+scheduler/scheduler_config.json
+model_card.json                             ours: what it is, data, licence, training, sha256
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.diffusers_config import (
+    MODEL_INDEX,
+    CheckpointError,
+    SamplingDefaults,
+    parse_scheduler_config,
+    parse_unet_config,
+    scheduler_config_json,
+    unet_config_json,
+)
+from models.schedule import NoiseSchedule
+from models.unet import UNet, UNetConfig
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained DDPM, its weights on the CPU in float32."""
+
+    net: UNet
+    schedule: NoiseSchedule
+    defaults: SamplingDefaults
+    sha256: str  # of the weights file
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a folder in either layout. Raises CheckpointError; nothing is executed."""
+    unet_dir = folder / "unet" if (folder / "unet").is_dir() else folder
+    scheduler_dir = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
+    config_path = unet_dir / "config.json"
+    net = UNet(_parse(config_path, parse_unet_config))
+    schedule, defaults = _parse(scheduler_dir / "scheduler_config.json", parse_scheduler_config)
+    weights_path = unet_dir / WEIGHTS
+    _load_weights(net, weights_path)
+    card_path = folder / "model_card.json"
+    card = _read_json(card_path) if card_path.exists() else {}
+    return Checkpoint(net.eval(), schedule, defaults, file_sha256(weights_path), card)
+
+
+def save_checkpoint(
+    folder: Path,
+    config: UNetConfig,
+    weights: dict[str, Tensor],
+    schedule: NoiseSchedule,
+    *,
+    variance: str = "fixed_small",
+    card: dict[str, Any] | None = None,
+) -> None:
+    """Write the folder; each file appears whole or not at all."""
+    for name in ("unet", "scheduler"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().float().contiguous() for k, v in weights.items()}
+    staged = folder / "unet" / f".{WEIGHTS}.part"
+    save_file(tensors, staged, metadata={"format": "pt"})
+    staged.replace(folder / "unet" / WEIGHTS)
+    _write_json(folder / "unet" / "config.json", unet_config_json(config))
+    _write_json(
+        folder / "scheduler" / "scheduler_config.json", scheduler_config_json(schedule, variance)
+    )
+    _write_json(folder / "model_index.json", MODEL_INDEX)
+    if card is not None:
+        sha256 = file_sha256(folder / "unet" / WEIGHTS)
+        _write_json(folder / "model_card.json", card | {"sha256": sha256})
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load_weights(net: UNet, path: Path) -> None:
+    """Strictly: every key, every shape."""
+    try:
+        net.load_state_dict(load_file(path), strict=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: missing") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path}: does not fit its config.json: {reason}") from error
+
+
+def _parse(path: Path, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
+    try:
+        return parse(_read_json(path))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: missing") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path}: expected a JSON object")
+    return raw
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    staged = path.with_name(f".{path.name}.part")
+    staged.write_text(json.dumps(content, indent=2) + "\n")
+    staged.replace(path)

@@ -1,0 +1,109 @@
+"""Training images as one uint8 tensor (N, C, H, W), from IDX files, an image folder or .npz."""
+
+import gzip
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+IDX_UINT8 = 0x08
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+
+
+class DataError(ValueError):
+    """What was given cannot be read as training images; the message says what and where."""
+
+
+def load_images(source: Path, *, split: str = "train") -> Tensor:
+    """Read `source`: an .npz file, an IDX file, a folder of IDX files, or a folder of images.
+
+    A folder of IDX files is searched for `{split}-images-idx3-ubyte[.gz]` (MNIST's names).
+    Returns uint8 (N, C, H, W). Raises DataError with a message that names the file.
+    """
+    if not source.exists():
+        raise DataError(f"{source}: no such file or folder")
+    if source.suffix == ".npz":
+        return _from_npz(source)
+    if source.is_file():
+        return _as_nchw(read_idx(source), source)
+    for name in (f"{split}-images-idx3-ubyte.gz", f"{split}-images-idx3-ubyte"):
+        if (source / name).exists():
+            return _as_nchw(read_idx(source / name), source / name)
+    return _from_folder(source)
+
+
+def read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """An IDX file of unsigned bytes (the MNIST format), gzipped or not."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: not a readable gzip file: {error}") from error
+    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != IDX_UINT8:
+        raise DataError(f"{path}: not an IDX file of unsigned bytes")
+    ndim = raw[3]
+    shape = tuple(np.frombuffer(raw, ">u4", count=ndim, offset=4).astype(int))
+    body = np.frombuffer(raw, np.uint8, offset=4 + 4 * ndim)
+    if body.size != np.prod(shape):
+        raise DataError(f"{path}: holds {body.size} bytes, its header promises {shape}")
+    return body.reshape(shape)
+
+
+def batches(images: Tensor, *, batch: int, start: int, seed: int) -> Iterator[Tensor]:
+    """Endless shuffled batches, each epoch in its own order; `start` counts batches already seen.
+
+    A pure function of (seed, start): a resumed run sees what the killed one would have seen.
+    """
+    per_epoch = len(images) // batch
+    if per_epoch == 0:
+        raise DataError(f"{len(images)} images do not fill one batch of {batch}")
+    epoch, offset = divmod(start, per_epoch)
+    while True:
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        order = torch.randperm(len(images), generator=generator)
+        for i in range(offset, per_epoch):
+            yield images[order[i * batch : (i + 1) * batch]]
+        epoch, offset = epoch + 1, 0
+
+
+def _from_npz(path: Path) -> Tensor:
+    """The array named `images`, or the only one there is."""
+    with np.load(path, allow_pickle=False) as archive:
+        name = "images" if "images" in archive.files else archive.files[0]
+        return _as_nchw(archive[name], path)
+
+
+def _from_folder(folder: Path) -> Tensor:
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    arrays = [a for a in map(_read_image, paths) if a is not None]
+    if not arrays:
+        raise DataError(f"{folder}: no images, no IDX files")
+    if len(arrays) < len(paths):
+        log.warning("%s: %d of %d images skipped", folder, len(paths) - len(arrays), len(paths))
+    shapes = {a.shape for a in arrays}
+    if len(shapes) > 1:
+        raise DataError(f"{folder}: images of several sizes: {sorted(shapes)}")
+    return _as_nchw(np.stack(arrays), folder)
+
+
+def _read_image(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
+    """Grey stays grey, everything else becomes RGB; a broken file is named and skipped."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        log.warning("%s: skipped, not a readable image: %s", path, error)
+        return None
+
+
+def _as_nchw(array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], source: Path) -> Tensor:
+    if array.dtype != np.uint8 or array.ndim not in (3, 4):
+        raise DataError(f"{source}: expected uint8 images, got {array.dtype} {array.shape}")
+    images = torch.from_numpy(array.copy())
+    if images.ndim == 3:  # (N, H, W)
+        return images[:, None]
+    return images.permute(0, 3, 1, 2).contiguous() if images.shape[-1] in (1, 3) else images

@@ -48,11 +48,12 @@ class ResnetBlock(nn.Module):
         self.conv_shortcut = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else None
 
     def forward(self, x: Tensor, temb: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
+        h: Tensor = self.conv1(F.silu(self.norm1(x)))
         h = h + self.time_emb_proj(F.silu(temb))[:, :, None, None]
         h = self.conv2(self.dropout(F.silu(self.norm2(h))))
-        shortcut: Tensor = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        return shortcut + h
+        if self.conv_shortcut is not None:
+            x = self.conv_shortcut(x)
+        return x + h
 
 
 class Attention(nn.Module):
@@ -76,7 +77,8 @@ class Attention(nn.Module):
             self._split(self.to_v(tokens)),
         )  # (B, heads, H*W, C/heads)
         out = self.to_out[0](out.transpose(1, 2).reshape(B, H * W, C))
-        return x + out.transpose(1, 2).reshape(B, C, H, W)
+        residual: Tensor = out.transpose(1, 2).reshape(B, C, H, W)
+        return x + residual
 
     def _split(self, tokens: Tensor) -> Tensor:
         B, N, C = tokens.shape  # noqa: N806

@@ -28,7 +28,7 @@ class NoiseSchedule:
 
     @property
     def alpha_bar(self) -> Float64:
-        """(T,) the signal left at t: x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (eq. 4)."""
+        """(T,) the signal left: x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (eq. 4)."""
         return np.asarray(np.cumprod(1.0 - self.beta))
 
     @property

@@ -50,7 +50,7 @@ class UNetConfig:
                     f"norm_num_groups: {self.norm_num_groups} do not divide {channels}"
                 )
             if self.attention_head_dim and channels % self.attention_head_dim:
-                raise ValueError(f"attention_head_dim: does not divide {channels}")
+                raise ValueError(f"attention_head_dim: does not divide {channels} channels")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

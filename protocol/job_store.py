@@ -1,0 +1,228 @@
+"""The job's record in Redis: submitted in one transaction, moved on by scripts alone."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast
+
+from redis import Redis
+from redis.client import Pipeline
+
+from protocol import keys
+from protocol.messages import ImageManifest, JobError, JobRequest
+from protocol.states import JobState
+
+LUA = Path(__file__).parent / "lua"
+
+
+class Commit(StrEnum):
+    """What became of a write by a shard's holder."""
+
+    COMMITTED = "committed"
+    DUPLICATE = "duplicate"  # the image was there already, from an earlier run of the shard
+    FENCED = "fenced"  # another worker has the shard now
+    CLOSED = "closed"  # the job has ended, or is being canceled
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A shard taken: `epoch` goes with every later write."""
+
+    job_id: str
+    shard: int
+    epoch: str
+    request: JobRequest
+
+
+class NotBegun(StrEnum):
+    """Why a shard was not taken."""
+
+    CLOSED = "closed"
+    ELSEWHERE = "elsewhere"  # a live worker has the engine this job's first pixels came from
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as it stands. Times are seconds since the epoch, by Redis's clock once it began."""
+
+    id: str
+    status: JobState
+    request: JobRequest
+    model_sha256: str
+    engine: str | None
+    images_done: int
+    attempts: int
+    error: JobError | None
+    created_at: float
+    started_at: float | None
+    first_step_at: float | None
+    finished_at: float | None
+    expires_at: float | None
+
+
+class JobStore:
+    """All that is ever written of a job. Every method is one round trip."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        prelude = (LUA / "prelude.lua").read_text()
+        self._scripts = {
+            path.stem: redis.register_script(prelude + path.read_text())
+            for path in LUA.glob("*.lua")
+            if path.stem != "prelude"
+        }
+
+    def submit(
+        self,
+        job_id: str,
+        request: JobRequest,
+        *,
+        model_sha256: str,
+        created_at: float,
+        enqueue: Callable[[Pipeline], None],
+    ) -> None:
+        """Record the job and whatever `enqueue` adds, in one MULTI: all of it, or nothing."""
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hset(
+                keys.job(job_id),
+                mapping={
+                    "status": JobState.QUEUED,
+                    "request": request.model_dump_json(),
+                    "model": request.model,
+                    "n": request.n,
+                    "ttl_s": request.ttl_s,
+                    "model_sha256": model_sha256,
+                    "engine": "",
+                    "images_done": 0,
+                    "attempts": 0,
+                    "error": "",
+                    "created_at": f"{created_at:.6f}",
+                },
+            )
+            pipe.zadd(keys.waiting(request.model), {job_id: created_at})
+            enqueue(pipe)
+            pipe.lpush(keys.wake(request.model), 1)
+            pipe.ltrim(keys.wake(request.model), 0, keys.WAKE_HINTS - 1)
+            pipe.execute()
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """The record, or None where there is none (any more)."""
+        raw = self.redis.hgetall(keys.job(job_id))
+        return _record(job_id, cast(dict[bytes, bytes], raw)) if raw else None
+
+    def is_gone(self, job_id: str) -> bool:
+        """Whether a job of this id was once here, and its record has expired."""
+        return bool(self.redis.exists(keys.tombstone(job_id)))
+
+    def manifests(self, job_id: str, indices: Iterable[int]) -> dict[int, ImageManifest]:
+        """Those of the given images that are finished, by index. O(asked), not O(job)."""
+        asked = list(indices)
+        if not asked:
+            return {}
+        found = self.redis.hmget(keys.images(job_id), [str(i) for i in asked])
+        return {
+            index: ImageManifest.model_validate_json(raw)
+            for index, raw in zip(asked, found, strict=True)
+            if raw is not None
+        }
+
+    def steps_in_flight(self, job_id: str) -> int:
+        """Steps done by rows that are not yet images, over all shards."""
+        return sum(int(steps) for steps in self.redis.hvals(keys.in_flight(job_id)))
+
+    def queue_position(self, job_id: str, model: str) -> int | None:
+        """How many jobs of the model were submitted before it and have not begun."""
+        return cast(int | None, self.redis.zrank(keys.waiting(model), job_id))
+
+    def begin_shard(
+        self, job_id: str, shard: int, *, worker: str, engine: str, model_sha256: str
+    ) -> Begun | NotBegun:
+        """Take a shard; the job's first claim pins engine and weights."""
+        answer = self._run(
+            "begin_shard", job_id, shard, worker, engine, keys.engine(""), model_sha256
+        )
+        verdict, *rest = (part.decode() for part in answer)
+        if verdict != "begun":
+            return NotBegun(verdict)
+        return Begun(job_id, shard, rest[0], JobRequest.model_validate_json(rest[1]))
+
+    def commit_image(self, held: Begun, manifest: ImageManifest, *, steps_in_flight: int) -> Commit:
+        """Make an image part of its job; its PNG must be stored already. First writer wins."""
+        answer = self._run(
+            "commit_image",
+            held.job_id,
+            held.shard,
+            held.epoch,
+            manifest.index,
+            manifest.model_dump_json(),
+            steps_in_flight,
+        )
+        return Commit(answer.decode())
+
+    def report_steps(self, held: Begun, steps: int) -> JobState | None:
+        """Say how far the shard's rows are; learn the job's status, None if it is not ours."""
+        answer = self._run("report_steps", held.job_id, held.shard, held.epoch, steps).decode()
+        return None if answer in ("fenced", "gone") else JobState(answer)
+
+    def first_step(self, held: Begun, at: float) -> None:
+        """Note when the job's first row took its first step."""
+        self.redis.hsetnx(keys.job(held.job_id), "first_step_at", f"{at:.6f}")
+
+    def leave_shard(self, held: Begun) -> None:
+        """Let go of a shard; the last to leave a canceling job ends it."""
+        self._run("leave_shard", held.job_id, held.shard, held.epoch)
+
+    def fail_job(self, job_id: str, shard: int, error: JobError, *, epoch: str = "") -> None:
+        """End the job as failed, unless it has ended; finished images stay."""
+        self._run("fail_job", job_id, shard, epoch, error.model_dump_json())
+
+    def cancel(self, job_id: str) -> JobState | None:
+        """Compare and set; returns the status before, None where there is no such job."""
+        before = self._run("cancel_job", job_id)
+        return None if before is None else JobState(before.decode())
+
+    def _run(self, script: str, job_id: str, *args: Any) -> Any:
+        return self._scripts[script](
+            keys=[
+                keys.job(job_id),
+                keys.images(job_id),
+                keys.epochs(job_id),
+                keys.leases(job_id),
+                keys.in_flight(job_id),
+                keys.events(),
+                keys.tombstone(job_id),
+            ],
+            args=[
+                job_id,
+                keys.RECORD_KEPT_S,
+                keys.TOMBSTONE_KEPT_S,
+                keys.png_prefix(job_id),
+                keys.IMAGES_PER_BUCKET,
+                keys.waiting(""),
+                *args,
+            ],
+        )
+
+
+def _record(job_id: str, raw: dict[bytes, bytes]) -> JobRecord:
+    text = {name.decode(): value.decode() for name, value in raw.items()}
+
+    def time_of(name: str) -> float | None:
+        return float(text[name]) if text.get(name) else None
+
+    return JobRecord(
+        id=job_id,
+        status=JobState(text["status"]),
+        request=JobRequest.model_validate_json(text["request"]),
+        model_sha256=text["model_sha256"],
+        engine=text["engine"] or None,
+        images_done=int(text["images_done"]),
+        attempts=int(text["attempts"]),
+        error=JobError.model_validate_json(text["error"]) if text["error"] else None,
+        created_at=float(text["created_at"]),
+        started_at=time_of("started_at"),
+        first_step_at=time_of("first_step_at"),
+        finished_at=time_of("finished_at"),
+        expires_at=time_of("expires_at"),
+    )

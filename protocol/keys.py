@@ -1,0 +1,82 @@
+"""Every Redis key, one function each, and how long things are kept."""
+
+PREFIX = "denoised"
+IMAGES_PER_BUCKET = 100
+RECORD_KEPT_S = 7 * 86_400  # after the images are gone: status `expired`
+TOMBSTONE_KEPT_S = 30 * 86_400  # after the record is gone: 410
+WAKE_HINTS = 16
+
+
+def job(job_id: str) -> str:
+    """Hash: the job's record."""
+    return f"{PREFIX}:job:{job_id}"
+
+
+def images(job_id: str) -> str:
+    """Hash: image index -> manifest (JSON). A field here is what makes an image done."""
+    return f"{PREFIX}:job:{job_id}:images"
+
+
+def epochs(job_id: str) -> str:
+    """Hash: shard -> how often it was begun; the fence against a worker thought dead."""
+    return f"{PREFIX}:job:{job_id}:epochs"
+
+
+def leases(job_id: str) -> str:
+    """Hash: shard -> the worker that has it now."""
+    return f"{PREFIX}:job:{job_id}:leases"
+
+
+def in_flight(job_id: str) -> str:
+    """Hash: shard -> steps done by its rows that are not yet images."""
+    return f"{PREFIX}:job:{job_id}:in-flight"
+
+
+def png_prefix(job_id: str) -> str:
+    """Hashes `{prefix}{bucket}`: image index -> PNG file, 100 to a bucket."""
+    return f"{PREFIX}:job:{job_id}:png:"
+
+
+def tombstone(job_id: str) -> str:
+    """String: the job was here once."""
+    return f"{PREFIX}:gone:{job_id}"
+
+
+def waiting(model: str) -> str:
+    """Sorted set: jobs not begun, by time of submission."""
+    return f"{PREFIX}:waiting:{model}"
+
+
+def wake(model: str) -> str:
+    """List: hints that make an idle worker look at its queues at once."""
+    return f"{PREFIX}:wake:{model}"
+
+
+def events() -> str:
+    """Stream: what happened to jobs, for those who wait."""
+    return f"{PREFIX}:events"
+
+
+def models() -> str:
+    """Hash: model name -> ModelInfo (JSON)."""
+    return f"{PREFIX}:models"
+
+
+def workers() -> str:
+    """Sorted set: worker name, scored with the time its last word is good until."""
+    return f"{PREFIX}:workers"
+
+
+def worker_infos() -> str:
+    """Hash: worker name -> WorkerInfo (JSON)."""
+    return f"{PREFIX}:worker-infos"
+
+
+def engine(fingerprint: str) -> str:
+    """String that lives while a worker of this fingerprint does."""
+    return f"{PREFIX}:engine:{fingerprint}"
+
+
+def reaper_lock() -> str:
+    """String: one reaper at a time."""
+    return f"{PREFIX}:reaper"

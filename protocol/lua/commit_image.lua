@@ -1,0 +1,10 @@
+-- The only writer of progress, and of success.
+-- ARGS: 1 shard, 2 epoch, 3 index, 4 manifest, 5 steps of the shard's rows still in flight
+if not holds(ARGS[1], ARGS[2]) then return 'fenced' end
+if not is_open(field('status')) then return 'closed' end
+redis.call('HSET', IN_FLIGHT, ARGS[1], ARGS[5])
+if redis.call('HSETNX', IMAGES, ARGS[3], ARGS[4]) == 0 then return 'duplicate' end
+local done = redis.call('HINCRBY', RECORD, 'images_done', 1)
+emit('image')
+if done == tonumber(field('n')) then finish('succeeded') end
+return 'committed'

@@ -1,0 +1,60 @@
+-- Shared by all job scripts, which run as: this text, then their own.
+--
+-- KEYS: 1 record, 2 images, 3 epochs, 4 leases, 5 in-flight, 6 events, 7 tombstone
+-- ARGV: 1 job id, 2 record kept (s), 3 tombstone kept (s), 4 png key prefix, 5 images per bucket,
+--       6 waiting line key prefix, then the script's own, which it finds as ARGS[1] ...
+local RECORD, IMAGES, EPOCHS, LEASES, IN_FLIGHT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local EVENTS, TOMBSTONE = KEYS[6], KEYS[7]
+local JOB, RECORD_KEPT_S, TOMBSTONE_KEPT_S = ARGV[1], ARGV[2], ARGV[3]
+local PNG_PREFIX, IMAGES_PER_BUCKET, WAITING_PREFIX = ARGV[4], ARGV[5], ARGV[6]
+local ARGS = {unpack(ARGV, 7)}
+
+local function field(name)
+  return redis.call('HGET', RECORD, name)
+end
+
+-- One clock for everybody: the server's. Seconds with six decimals.
+local function now()
+  local t = redis.call('TIME')
+  return string.format('%d.%06d', t[1], t[2])
+end
+
+local function emit(event)
+  redis.call('XADD', EVENTS, 'MAXLEN', '~', 100000, '*', 'job', JOB, 'event', event)
+end
+
+local function is_open(status)
+  return status == 'queued' or status == 'running'
+end
+
+local function holds(shard, epoch)
+  return redis.call('HGET', EPOCHS, shard) == epoch
+end
+
+local function leave_waiting_line()
+  redis.call('ZREM', WAITING_PREFIX .. field('model'), JOB)
+end
+
+-- The only place where a job ends: once, with its keys' days counted from here.
+local function finish(status, error)
+  local ttl = tonumber(field('ttl_s'))
+  local at = now()
+  redis.call('HSET', RECORD, 'status', status, 'finished_at', at,
+    'expires_at', string.format('%.6f', at + ttl), 'error', error or '')
+  leave_waiting_line()
+  redis.call('DEL', LEASES, IN_FLIGHT)
+  redis.call('EXPIRE', RECORD, ttl + RECORD_KEPT_S)
+  redis.call('SET', TOMBSTONE, '1', 'EX', ttl + RECORD_KEPT_S + TOMBSTONE_KEPT_S)
+  redis.call('EXPIRE', IMAGES, ttl)
+  redis.call('EXPIRE', EPOCHS, ttl)
+  for bucket = 0, math.floor((field('n') - 1) / IMAGES_PER_BUCKET) do
+    redis.call('EXPIRE', PNG_PREFIX .. bucket, ttl)
+  end
+  emit('done')
+end
+
+local function finish_if_canceled()
+  if field('status') == 'canceling' and redis.call('HLEN', LEASES) == 0 then
+    finish('canceled')
+  end
+end

@@ -1,0 +1,119 @@
+"""What travels: frozen, versioned, validated again wherever it arrives."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_IMAGES = 100_000
+MAX_SEED = 2**53 - 1  # safe as a JavaScript number
+MAX_INDEX = 2**32 - 1  # a counter word of the noise generator
+JOB_ID_PATTERN = r"^job_[0-9a-f]{32}$"
+MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+class Message(BaseModel):
+    """The base of all of them: nothing unknown is let through, nothing changes afterwards."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Priority(StrEnum):
+    """In the order in which queues are asked."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class SamplerSpec(Message):
+    """A sampler with everything resolved: together with a model it determines a plan."""
+
+    name: Literal["ddpm", "ddim"]
+    steps: Annotated[int, Field(ge=1)]
+    eta: Annotated[float, Field(ge=0.0, le=1.0)] | None = None  # DDIM only
+    spacing: Literal["leading"] = "leading"
+    variance: Literal["fixed_small", "fixed_large"] | None = None  # DDPM only
+    clip: Annotated[float, Field(gt=0.0)] | None = None  # None: x0_hat is not clipped
+
+
+class Output(Message):
+    """How an image is written. `scale` repeats each pixel scale x scale times."""
+
+    format: Literal["png"] = "png"
+    scale: Annotated[int, Field(ge=1, le=16)] = 1
+
+
+class JobRequest(Message):
+    """A job as resolved: running it again gives the same pixels."""
+
+    task: Literal["sample"]
+    model: Annotated[str, Field(pattern=MODEL_NAME_PATTERN)]
+    n: Annotated[int, Field(ge=1, le=MAX_IMAGES)]
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
+    first_index: Annotated[int, Field(ge=0, le=MAX_INDEX)]
+    sampler: SamplerSpec
+    output: Output
+    priority: Priority
+    timeout_s: Annotated[int, Field(ge=1)] | None
+    ttl_s: Annotated[int, Field(ge=1)]
+    metadata: dict[str, Any]
+
+
+class ShardMessage(Message):
+    """The argument of the RQ job: run images [k * shard, (k + 1) * shard) of a job."""
+
+    version: Literal[1] = 1
+    job_id: Annotated[str, Field(pattern=JOB_ID_PATTERN)]
+    shard: Annotated[int, Field(ge=0, le=MAX_IMAGES)]
+
+
+class ImageManifest(Message):
+    """One finished image. `pixels_sha256` is of the unscaled uint8 pixels, H W C."""
+
+    index: int
+    pixels_sha256: str
+    bytes: int
+    width: int
+    height: int
+    label: str | None = None
+
+
+class JobError(Message):
+    """Why a job failed: a problem document (RFC 9457) with a stable code."""
+
+    code: str
+    title: str
+    detail: str
+
+
+class SamplerInfo(Message):
+    """A sampler a model offers, with what is used where the client says nothing."""
+
+    name: Literal["ddpm", "ddim"]
+    steps: int
+    variance: Literal["fixed_small", "fixed_large"] | None = None
+    clip: float | None = None
+
+
+class ModelInfo(Message):
+    """What a worker publishes of its model. It outlives the worker."""
+
+    name: Annotated[str, Field(pattern=MODEL_NAME_PATTERN)]
+    sha256: str  # of the weights file
+    image_size_px: int
+    channels: int
+    T: int
+    samplers: tuple[SamplerInfo, ...]
+    card: dict[str, Any] = {}
+
+
+class WorkerInfo(Message):
+    """What a live worker says of itself with every heartbeat."""
+
+    name: str
+    model: str
+    device: str
+    precision: str
+    engine: str  # fingerprint of all that decides how its numbers round
+    counters: dict[str, int] = {}

@@ -1,0 +1,57 @@
+"""Which models there are and which workers live. Models outlive their workers."""
+
+import time
+from typing import cast
+
+from redis import Redis
+
+from protocol import keys
+from protocol.messages import ModelInfo, WorkerInfo
+
+WORKER_TTL_S = 10.0  # a worker that says nothing for this long is taken for dead
+
+
+class Registry:
+    """Written by workers, read by the API, which opens no checkpoint."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+
+    def publish(self, model: ModelInfo) -> None:
+        """Make a model known, or its description current."""
+        self.redis.hset(keys.models(), model.name, model.model_dump_json())
+
+    def models(self) -> dict[str, ModelInfo]:
+        """All known models, by name."""
+        raw = self.redis.hgetall(keys.models())
+        infos = [ModelInfo.model_validate_json(info) for info in raw.values()]
+        return {info.name: info for info in sorted(infos, key=lambda info: info.name)}
+
+    def heartbeat(self, worker: WorkerInfo) -> None:
+        """Say that a worker lives, and with it its engine."""
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zadd(keys.workers(), {worker.name: time.time() + WORKER_TTL_S})
+            pipe.hset(keys.worker_infos(), worker.name, worker.model_dump_json())
+            pipe.set(keys.engine(worker.engine), worker.name, px=int(WORKER_TTL_S * 1000))
+            pipe.execute()
+
+    def leave(self, worker: str) -> None:
+        """A worker that ends properly takes its name away at once."""
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zrem(keys.workers(), worker)
+            pipe.hdel(keys.worker_infos(), worker)
+            pipe.execute()
+
+    def forget_dead(self) -> None:
+        """Drop the names of workers that stopped speaking an hour ago or more."""
+        dead = self.redis.zrangebyscore(keys.workers(), 0, time.time() - 3600)
+        for name in cast(list[bytes], dead):
+            self.leave(name.decode())
+
+    def live_workers(self) -> list[WorkerInfo]:
+        """Workers heard of lately."""
+        names = cast(list[bytes], self.redis.zrangebyscore(keys.workers(), time.time(), "+inf"))
+        if not names:
+            return []
+        found = self.redis.hmget(keys.worker_infos(), names)
+        return [WorkerInfo.model_validate_json(raw) for raw in found if raw is not None]

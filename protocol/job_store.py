@@ -92,6 +92,7 @@ class JobStore:
                     "model": request.model,
                     "n": request.n,
                     "ttl_s": request.ttl_s,
+                    "timeout_s": request.timeout_s or "",
                     "model_sha256": model_sha256,
                     "engine": "",
                     "images_done": 0,
@@ -169,9 +170,9 @@ class JobStore:
         """Note when the job's first row took its first step."""
         self.redis.hsetnx(keys.job(held.job_id), "first_step_at", f"{at:.6f}")
 
-    def leave_shard(self, held: Begun) -> None:
+    def leave_shard(self, held: Begun, *, given_back: bool = False) -> None:
         """Let go of a shard; the last to leave a canceling job ends it."""
-        self._run("leave_shard", held.job_id, held.shard, held.epoch)
+        self._run("leave_shard", held.job_id, held.shard, held.epoch, int(given_back))
 
     def fail_job(self, job_id: str, shard: int, error: JobError, *, epoch: str = "") -> None:
         """End the job as failed, unless it has ended; finished images stay."""

@@ -77,6 +77,6 @@ def engine(fingerprint: str) -> str:
     return f"{PREFIX}:engine:{fingerprint}"
 
 
-def reaper_lock() -> str:
+def reaper_lock(model: str) -> str:
     """String: one reaper at a time."""
-    return f"{PREFIX}:reaper"
+    return f"{PREFIX}:reaper:{model}"

@@ -1,6 +1,7 @@
 -- ARGS: 1 shard, 2 worker, 3 engine fingerprint, 4 engine key prefix, 5 model sha256
 -- Returns 'closed', 'elsewhere', or the epoch and the request.
 local shard, worker, engine = ARGS[1], ARGS[2], ARGS[3]
+if field('status') == 'running' then fail_if_overdue() end
 local status = field('status')
 if not status then return {'closed'} end
 if not is_open(status) then
@@ -17,8 +18,9 @@ if pinned ~= engine then
 end
 local epoch = redis.call('HINCRBY', EPOCHS, shard, 1)
 redis.call('HSET', LEASES, shard, worker)
-if epoch > tonumber(field('attempts')) then
-  redis.call('HSET', RECORD, 'attempts', epoch)
+local attempt = epoch - (redis.call('HGET', EPOCHS, 'given-back:' .. shard) or 0)
+if attempt > tonumber(field('attempts')) then
+  redis.call('HSET', RECORD, 'attempts', attempt)
 end
 if status == 'queued' then
   redis.call('HSET', RECORD, 'status', 'running', 'started_at', now())

@@ -53,6 +53,17 @@ local function finish(status, error)
   emit('done')
 end
 
+-- A job may run for timeout_s at most, by the server's clock.
+local OVERDUE = '{"code":"deadline_exceeded","title":"Deadline exceeded",' ..
+  '"detail":"The job ran longer than its timeout_s; finished images stay."}'
+
+local function fail_if_overdue()
+  local timeout, started = field('timeout_s'), field('started_at')
+  if timeout ~= '' and started and now() - started > tonumber(timeout) then
+    finish('failed', OVERDUE)
+  end
+end
+
 local function finish_if_canceled()
   if field('status') == 'canceling' and redis.call('HLEN', LEASES) == 0 then
     finish('canceled')

@@ -1,0 +1,225 @@
+"""Many RQ jobs in flight in one process, around one resident model.
+
+RQ's own `perform_job` runs in one small thread per job, so status, result and retry are RQ's code;
+the job's function hands rows to the engine and waits. What is ours: an atomic claim, short leases
+with heartbeats, a fence before every terminal write, and a drain that gives work back.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis.exceptions import ConnectionError, OutOfMemoryError, TimeoutError
+from rq import Queue, Retry
+from rq.command import handle_command, parse_payload
+from rq.executions import Execution
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.suspension import is_suspended
+from rq.timeouts import BaseDeathPenalty
+from rq.worker import WorkerStatus
+
+from protocol import keys
+from worker.leases import LEASE_S, LeasedWorker
+from worker.reaper import EVERY_S as REAP_EVERY_S
+from worker.safe_job import SafeJob
+from worker.service import WorkerService
+from worker.settings import WorkerSettings
+from worker.shard_runner import Outcome
+
+log = logging.getLogger(__name__)
+BEAT_EVERY_S = 1.0
+IDLE_WAIT_S = 0.5  # how long an idle worker waits for a wake hint before it looks anyway
+MAX_SHARDS = 32
+PAUSE_AHEAD_S = 0.05  # between claims beyond what fits in a step: an idle worker goes first
+BACK_OFF_S = 0.2
+REDIS_TROUBLE = (ConnectionError, TimeoutError, OutOfMemoryError)
+
+
+class NoDeathPenalty(BaseDeathPenalty):
+    """RQ's timeouts are signals, for the main thread and one job; deadlines are ours to keep."""
+
+    def setup_death_penalty(self) -> None:
+        """Nothing to set up."""
+
+    def cancel_death_penalty(self) -> None:
+        """Nothing to cancel."""
+
+
+class BatchWorker(LeasedWorker):
+    """An RQ worker that claims shards while its engine has room, and never forks."""
+
+    death_penalty_class = NoDeathPenalty
+    job_class = SafeJob
+    service: WorkerService
+
+    def __init__(self, queues: Sequence[str | Queue], *args: Any, **kwargs: Any) -> None:
+        """As RQ's; whatever was asked for, records are read as JSON and run as SafeJobs."""
+        names = [queue if isinstance(queue, str) else queue.name for queue in queues]
+        super().__init__(
+            names, *args, **(kwargs | {"serializer": JSONSerializer, "job_class": SafeJob})
+        )
+
+    @property
+    def dequeue_timeout(self) -> int:
+        """Only bounds RQ's socket timeout here; the loop never blocks on a queue."""
+        return 1
+
+    @property
+    def connection_timeout(self) -> int:
+        """Seconds after which a silent Redis is taken for dead."""
+        return 10
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def work(self, *args: Any, **kwargs: Any) -> bool:
+        """Load the model, then claim and run until asked to stop; then drain.
+
+        True if any shard was run. Raises CheckpointError or ValueError where it cannot start.
+        """
+        self.service = WorkerService(self.name, self.connection, self.queues, WorkerSettings())
+        self._lock, self._threads = threading.Lock(), dict[str, threading.Thread]()
+        self._beating = threading.Event()
+        self.bootstrap(*args, **kwargs)
+        self._install_signal_handlers()  # type: ignore[no-untyped-call]
+        beats = threading.Thread(target=self._beat_until_told, name="heartbeat", daemon=True)
+        beats.start()
+        self.service.start()
+        worked = False
+        try:
+            while not self._stop_requested and not self.service.faulted:
+                worked |= self._claim_or_wait()
+            self._drain()
+        finally:
+            self._beating.set()
+            beats.join(timeout=LEASE_S)
+            self.service.stop()
+            self.teardown()  # type: ignore[no-untyped-call]
+        return worked
+
+    def _claim_or_wait(self) -> bool:
+        """One shard, or a short wait; trouble with Redis is waited out."""
+        try:
+            if len(self._threads) >= MAX_SHARDS or is_suspended(self.connection, self):
+                self._beating.wait(PAUSE_AHEAD_S)
+                return False
+            if self.service.is_full:
+                self._beating.wait(PAUSE_AHEAD_S)
+            taken = self._next_job()
+            if taken is None:
+                self.connection.blpop([keys.wake(self.service.model.name)], timeout=IDLE_WAIT_S)
+                return False
+            self.execute_job(*taken)
+            return True
+        except REDIS_TROUBLE as error:
+            log.warning("no claims while Redis is in trouble: %s", error)
+            self._beating.wait(BACK_OFF_S)
+            return False
+
+    def _next_job(self) -> tuple[Job, Queue] | None:
+        """The front of the first queue that has one.
+
+        One queue at a time: only then does RQ move the job to an intermediate list, from where it
+        is put back if we die before the claim.
+        """
+        for queue in self.queues:
+            taken = queue.dequeue_any(
+                [queue], None, self.connection, job_class=SafeJob, serializer=self.serializer
+            )
+            if taken is not None:
+                return taken
+        return None
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Claim, then run in a thread of its own."""
+        execution = self.claim(job)
+        if execution is None:
+            return
+        cast(SafeJob, job).task = self._task
+        if self.get_state() != WorkerStatus.BUSY:
+            self.set_state(WorkerStatus.BUSY)
+        thread = threading.Thread(
+            target=self._perform, args=(job, queue, execution), name=job.id, daemon=True
+        )
+        with self._lock:
+            self._threads[execution.id] = thread
+        thread.start()
+
+    def _perform(self, job: Job, queue: Queue, execution: Execution) -> None:
+        try:
+            self.perform_job(job, queue, execution)
+        except REDIS_TROUBLE:
+            log.exception("%s: its end could not be recorded; it will run again", job.id)
+        finally:
+            self.executions.pop(execution.id, None)
+            with self._lock:
+                del self._threads[execution.id]
+                idle = not self._threads
+            if idle and not self._stop_requested:
+                self._set_idle()
+
+    def _set_idle(self) -> None:
+        try:
+            self.set_state(WorkerStatus.IDLE)
+        except REDIS_TROUBLE as error:
+            log.warning("state not recorded: %s", error)
+
+    def _task(self, message: dict[str, object]) -> str | Retry:
+        """What SafeJob runs. A shard given back goes to the front of its queue, uncounted."""
+        outcome = self.service.shards.run(message)
+        if outcome is Outcome.GIVEN_BACK:
+            return Retry(max=1_000_000, enqueue_at_front=True)
+        return outcome.value
+
+    # -- heartbeats -----------------------------------------------------------------------------
+
+    def _beat_until_told(self) -> None:
+        """Leases, reports and the reaper, on a clock of their own."""
+        reaped = 0.0
+        while not self._beating.wait(BEAT_EVERY_S):
+            try:
+                for rq_id in self.renew_leases():
+                    self.service.shards.drop(rq_id, "lease lost")
+                self.service.report()
+                if time.monotonic() - reaped > REAP_EVERY_S:
+                    self.service.reaper.run()
+                    reaped = time.monotonic()
+            except REDIS_TROUBLE as error:
+                log.warning("no heartbeat while Redis is in trouble: %s", error)
+
+    # -- stopping -------------------------------------------------------------------------------
+
+    def _shutdown(self) -> None:
+        """Only note it: RQ's own raises out of the signal handler and can cut a transaction."""
+        self._stop_requested = True
+
+    def _drain(self) -> None:
+        """Let what runs finish for a grace period, then give the rest back."""
+        deadline = time.monotonic() + self.service.grace_s
+        self._join_all(deadline)
+        if self._threads:
+            log.info("grace over: %d shards go back to their queue", len(self._threads))
+            self.service.shards.give_all_back()
+            self._join_all(time.monotonic() + 2.0)
+
+    def _join_all(self, deadline: float) -> None:
+        for thread in list(self._threads.values()):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    # -- commands -------------------------------------------------------------------------------
+
+    def handle_payload(self, message: Any) -> None:
+        """RQ's commands by pub/sub; `stop-job` names one of many."""
+        payload = parse_payload(message)
+        if payload.get("command") == "stop-job":
+            self.service.shards.drop(str(payload.get("job_id")), "stopped by command")
+        else:
+            handle_command(self, payload)
+
+    def request_stop_execution(self, execution_id: str) -> None:
+        """Stop one execution by its own id."""
+        execution = self.executions.get(execution_id)
+        if execution is not None:
+            self.service.shards.drop(execution.job_id, "stopped by command")

@@ -1,0 +1,128 @@
+"""The loop: schedule, step, retire. It is handed a Runner and knows no device."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from worker.row import EngineFault, Pixels, Row, Ticket
+from worker.scheduler import Batch, Scheduler
+
+log = logging.getLogger(__name__)
+
+
+class Runner(Protocol):
+    """What the engine asks of the device."""
+
+    capacity: int
+
+    def admit(self, row: Row) -> None:
+        """Give a row a slot and its first state."""
+
+    def step(self, rows: list[Row]) -> None:
+        """Take every row one position further."""
+
+    def collect(self, rows: list[Row]) -> list[Pixels]:
+        """The finished rows' images as uint8 (H, W, C); their slots are free afterwards."""
+
+    def release(self, row: Row) -> None:
+        """Free a slot whose image nobody wants."""
+
+
+class Engine(threading.Thread):
+    """All waiting jobs in one batch, a step at a time, in a thread of its own."""
+
+    def __init__(self, runner: Runner, *, on_fault: Callable[[], None]) -> None:
+        super().__init__(name="engine", daemon=True)
+        self.counters: Counter[str] = Counter()
+        self._runner = runner
+        self._scheduler = Scheduler(runner.capacity)
+        self._on_fault = on_fault
+        self._changed = threading.Condition()
+        self._stopping = False
+
+    @property
+    def capacity(self) -> int:
+        """Rows in a step at most."""
+        return self._scheduler.capacity
+
+    @property
+    def rows_under_way(self) -> int:
+        """Rows running and waiting."""
+        with self._changed:
+            return len(self._scheduler.running) + self._scheduler.waiting_rows
+
+    def submit(self, ticket: Ticket) -> None:
+        """Put a ticket in line; its rows join as soon as there are places."""
+        with self._changed:
+            self._scheduler.submit(ticket)
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Leave the loop after the step under way."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+
+    def run(self) -> None:
+        """Step while there are rows, sleep while there are none."""
+        try:
+            while self._wait_for_work():
+                self.step()
+        except Exception as error:
+            log.exception("step failed with %d rows", len(self._scheduler.running))
+            self._fail_all(error)
+            raise  # the device's state is unknown now: leave, and let the supervisor start afresh
+
+    def step(self) -> None:
+        """One denoising step for every row there is place for."""
+        with self._changed:
+            batch = self._scheduler.schedule()
+        for row in batch.left:
+            self._runner.release(row)
+        for row in batch.joined:
+            self._runner.admit(row)
+            if not row.ticket.first_step.done():
+                row.ticket.first_step.set_result(None)
+        if batch.rows:
+            self._runner.step(batch.rows)
+        self._count(batch)
+        with self._changed:
+            finished = self._scheduler.advance()
+        for row, pixels in zip(finished, self._runner.collect(finished), strict=True):
+            self._deliver(row, pixels)
+
+    def _deliver(self, row: Row, pixels: Pixels) -> None:
+        ticket = row.ticket
+        if ticket.done.done():  # dropped during its last step
+            return
+        self.counters["images"] += 1
+        ticket.deliver(row.index, pixels)
+        ticket.rows_open -= 1
+        if ticket.rows_open == 0:
+            ticket.done.set_result(None)
+
+    def _wait_for_work(self) -> bool:
+        with self._changed:
+            while not (self._stopping or self._scheduler.running or self._scheduler.waiting_rows):
+                self._changed.wait()
+            return not self._stopping
+
+    def _fail_all(self, error: Exception) -> None:
+        fault = EngineFault(f"{type(error).__name__}: {error}")
+        with self._changed:
+            for ticket in self._scheduler.tickets():
+                ticket.drop(fault)
+        self._on_fault()
+
+    def _count(self, batch: Batch) -> None:
+        """What the worker tells of itself; `joined_running` are joins to another job's chain."""
+        jobs = {row.ticket.job_id for row in batch.rows}
+        under_way = {row.ticket.job_id for row in batch.rows if row.position > 0}
+        self.counters["steps"] += bool(batch.rows)
+        self.counters["row_steps"] += len(batch.rows)
+        self.counters["joined_running"] += sum(
+            bool(under_way - {row.ticket.job_id}) for row in batch.joined
+        )
+        self.counters["most_jobs_in_a_step"] = max(self.counters["most_jobs_in_a_step"], len(jobs))

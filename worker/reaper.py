@@ -1,0 +1,120 @@
+"""Puts back what dead workers left: RQ's own cleanup is slow, and racy when run twice at once.
+
+Every live worker runs it, one at a time under a lock in Redis; each job is moved under WATCH, so
+that even two at once would move it once.
+"""
+
+import logging
+import time
+from typing import cast
+
+from redis import Redis
+from redis.exceptions import WatchError
+from rq import Queue
+from rq.job import Job, JobStatus
+from rq.job_lifecycle import record_job_failure
+
+from protocol.job_store import JobStore
+from protocol.messages import JobError
+
+log = logging.getLogger(__name__)
+EVERY_S = 2.5
+ORPHAN_AFTER_S = 5.0  # between RQ's LMOVE and our claim; normally a millisecond
+AT_MOST = 200
+ABANDONED = JobError(
+    code="worker_lost",
+    title="Worker lost",
+    detail="Workers died while running this job, as often as is allowed; finished images stay.",
+)
+
+
+class Reaper:
+    """Abandoned shards of one model's queues, back to the front of their queue."""
+
+    def __init__(self, redis: Redis, store: JobStore, queues: list[Queue], *, lock: str) -> None:
+        self._redis, self._store, self._queues, self._lock = redis, store, queues, lock
+        self._orphans: dict[bytes, float] = {}  # first seen, by our own clock
+        self._given_up: set[str] = set()  # RQ jobs whose failure has been passed on
+
+    def run(self) -> None:
+        """One round, if nobody else is at it."""
+        if not self._redis.set(self._lock, "1", nx=True, px=int(EVERY_S * 900)):
+            return
+        orphans: dict[bytes, float] = {}
+        for queue in self._queues:
+            self._reap_leases(queue)
+            orphans |= self._reap_orphans(queue)
+            self._pass_on_failures(queue)
+        self._orphans = orphans
+
+    def _reap_leases(self, queue: Queue) -> None:
+        registry = queue.started_job_registry.key
+        late = self._redis.zrangebyscore(registry, 0, time.time(), start=0, num=AT_MOST)
+        for member in cast(list[bytes], late):
+            try:
+                self._requeue(queue, registry, member)
+            except WatchError:
+                continue  # its worker spoke up, or another reaper was faster
+
+    def _requeue(self, queue: Queue, registry: str, member: bytes) -> None:
+        """Move one job whose lease ran out, unless it changes while we look."""
+        rq_id = member.decode().split(":")[0]
+        with self._redis.pipeline() as pipe:
+            # Not the registry: every heartbeat touches that.
+            pipe.watch(queue.job_class.key_for(rq_id))  # type: ignore[no-untyped-call]
+            score = pipe.zscore(registry, member)
+            if score is None or score > time.time():
+                return
+            raw = pipe.hgetall(queue.job_class.key_for(rq_id))
+            job = _restored(queue, rq_id, cast(dict[bytes, bytes], raw))
+            pipe.multi()
+            pipe.zrem(registry, member)
+            if job is not None and job.get_status(refresh=False) == JobStatus.STARTED:
+                log.warning("%s: abandoned by its worker", rq_id)
+                if job.should_retry:
+                    job.retry(queue, pipe)
+                else:
+                    record_job_failure(job, ABANDONED.detail, pipe)
+            pipe.execute()
+
+    def _pass_on_failures(self, queue: Queue) -> None:
+        """A shard that RQ gave up fails its job."""
+        failed = queue.failed_job_registry.get_job_ids(0, AT_MOST - 1, cleanup=False)
+        for rq_id in set(failed) - self._given_up:
+            job_id, _, shard = rq_id.rpartition("-")
+            if shard.isdigit():
+                self._store.fail_job(job_id, int(shard), ABANDONED)
+        self._given_up &= set(failed)
+        self._given_up |= set(failed)
+
+    def _reap_orphans(self, queue: Queue) -> dict[bytes, float]:
+        """Jobs whose worker died between taking them from the queue and claiming them."""
+        there = cast(list[bytes], self._redis.lrange(queue.intermediate_queue_key, 0, AT_MOST - 1))
+        seen = {rq_id: self._orphans.get(rq_id, time.monotonic()) for rq_id in there}
+        for rq_id, since in seen.items():
+            if time.monotonic() - since > ORPHAN_AFTER_S:
+                self._put_back(queue, rq_id)
+        return seen
+
+    def _put_back(self, queue: Queue, rq_id: bytes) -> None:
+        key = queue.job_class.key_for(rq_id.decode())
+        with self._redis.pipeline() as pipe:
+            try:
+                pipe.watch(key)  # type: ignore[no-untyped-call]  # a claim changes it
+                queued = pipe.hget(key, "status") == JobStatus.QUEUED.value.encode()
+                pipe.multi()
+                pipe.lrem(queue.intermediate_queue_key, 1, rq_id.decode())
+                if queued:
+                    pipe.lpush(queue.key, rq_id)
+                pipe.execute()
+            except WatchError:
+                return
+        log.warning("%s: was taken but never begun; put back: %s", rq_id.decode(), queued)
+
+
+def _restored(queue: Queue, rq_id: str, raw: dict[bytes, bytes]) -> Job | None:
+    if not raw:
+        return None
+    job = queue.job_class(rq_id, connection=queue.connection, serializer=queue.serializer)
+    job.restore(raw)
+    return job

@@ -1,0 +1,65 @@
+"""One image under way, and the shard it belongs to."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+Pixels = Any  # uint8 (H, W, C), whatever array the runner gives; never looked into here
+Deliver = Callable[[int, Pixels], None]  # (absolute image index, its pixels)
+
+
+class Dropped(Exception):
+    """The ticket's rows left the batch before their end; the message says why."""
+
+
+class EngineFault(Exception):
+    """A step raised: the device's state is unknown, and the process must leave."""
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """A shard's rows in the engine: what to sample, whom to give it to, when it is over.
+
+    `done` resolves once every row was delivered; it raises Dropped or EngineFault otherwise.
+    `first_step` resolves when its first row takes its first step.
+    """
+
+    job_id: str
+    urgency: int  # 0 first
+    plan: Any  # a models.Plan; the runner's business
+    steps: int
+    seed: int
+    indices: tuple[int, ...]  # absolute image indices, each its own noise index
+    deliver: Deliver
+    first_step: "Future[None]" = field(default_factory=Future)
+    done: "Future[None]" = field(default_factory=Future)
+    rows_open: int = 0
+    steps_taken: int = 0  # by all rows together
+
+    def __post_init__(self) -> None:
+        self.rows_open = len(self.indices)
+
+    def rows(self) -> list["Row"]:
+        """A fresh row for each image."""
+        return [Row(self, index) for index in self.indices]
+
+    def drop(self, why: Exception) -> None:
+        """End it early; its rows leave at the next step. No effect on one that has ended."""
+        if not self.done.done():
+            self.done.set_exception(why)
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """One image: `position` counts the steps it has taken, `slot` is its place on the device."""
+
+    ticket: Ticket
+    index: int
+    position: int = 0
+    slot: int = -1
+
+    @property
+    def finished(self) -> bool:
+        """Whether its chain has been run to the end."""
+        return self.position >= self.ticket.steps

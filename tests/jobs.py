@@ -2,10 +2,11 @@
 
 import time
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 
+from protocol import keys
 from protocol.job_store import JobRecord, JobStore
 from protocol.messages import JobRequest, Output, Priority, SamplerSpec
 from protocol.shard_queue import ShardQueue
@@ -60,3 +61,9 @@ def pixel_hashes(redis: Redis, job_id: str) -> dict[int, str]:
     indices = range(wanted.first_index, wanted.first_index + wanted.n)
     found = JobStore(redis).manifests(job_id, indices)
     return {index: manifest.pixels_sha256 for index, manifest in found.items()}
+
+
+def events(redis: Redis, job_id: str) -> list[str]:
+    """What the stream tells of a job, oldest first."""
+    entries = cast(list[tuple[bytes, dict[bytes, bytes]]], redis.xrange(keys.events()))
+    return [e[b"event"].decode() for _, e in entries if e[b"job"].decode() == job_id]

@@ -1,0 +1,133 @@
+"""A job's life as a state machine: any order of what workers, clients and crashes may do."""
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from protocol import keys
+from protocol.job_store import Begun, Commit, JobStore
+from protocol.messages import ImageManifest, JobError
+from protocol.states import MOVES, JobState
+from tests.conftest import RedisServer
+from tests.jobs import events, record, submit
+
+N, SHARDS = 40, 2
+ERROR = JobError(code="worker_lost", title="Worker lost", detail="")
+
+
+class JobLife(RuleBasedStateMachine):
+    """One job of two shards; a model of what must be true beside it."""
+
+    server: RedisServer
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.redis = self.server.client()
+        self.redis.flushdb()
+        self.store = JobStore(self.redis)
+        self.job_id = submit(self.redis, n=N)
+        self.holders: dict[int, Begun] = {}
+        self.zombies: list[Begun] = []
+        self.images: set[int] = set()
+        self.seen = JobState.QUEUED
+
+    @rule(shard=st.integers(0, SHARDS - 1))
+    def begin(self, shard: int) -> None:
+        """A claim, or a second one after a crash."""
+        held = self.store.begin_shard(self.job_id, shard, worker="w", engine="e", model_sha256="m")
+        if isinstance(held, Begun):
+            if shard in self.holders:
+                self.zombies.append(self.holders[shard])
+            self.holders[shard] = held
+
+    @rule(shard=st.integers(0, SHARDS - 1), slots=st.integers(1, 32))
+    def commit_some(self, shard: int, slots: int) -> None:
+        if shard not in self.holders:
+            return
+        for index in list(range(shard * 32, min((shard + 1) * 32, N)))[:slots]:
+            verdict = self._commit(self.holders[shard], index)
+            assert verdict is not Commit.FENCED
+            assert (verdict is Commit.COMMITTED) == (
+                index not in self.images and verdict is not Commit.CLOSED
+            )
+            if verdict is Commit.COMMITTED:
+                self.images.add(index)
+
+    @precondition(lambda self: self.zombies)
+    @rule(which=st.integers(0, 9), index=st.integers(0, N - 1))
+    def a_zombie_speaks(self, which: int, index: int) -> None:
+        zombie = self.zombies[which % len(self.zombies)]
+        assert self._commit(zombie, index) is Commit.FENCED
+        self.store.fail_job(self.job_id, zombie.shard, ERROR, epoch=zombie.epoch)
+        self.store.leave_shard(zombie)
+
+    @rule(shard=st.integers(0, SHARDS - 1), given_back=st.booleans())
+    def leave(self, shard: int, given_back: bool) -> None:
+        if shard in self.holders:
+            self.store.leave_shard(self.holders.pop(shard), given_back=given_back)
+
+    @rule()
+    def cancel(self) -> None:
+        self.store.cancel(self.job_id)
+
+    @precondition(lambda self: len(self.images) > N // 2)
+    @rule(shard=st.integers(0, SHARDS - 1))
+    def fail(self, shard: int) -> None:
+        self.store.fail_job(self.job_id, shard, ERROR)
+
+    @invariant()
+    def only_allowed_moves(self) -> None:
+        status = record(self.redis, self.job_id).status
+        assert status is self.seen or _reachable(self.seen, status), f"{self.seen} -> {status}"
+        self.seen = status
+
+    @invariant()
+    def images_are_counted_exactly(self) -> None:
+        assert record(self.redis, self.job_id).images_done == len(self.images)
+        assert set(self.store.manifests(self.job_id, range(N))) == self.images
+
+    @invariant()
+    def it_ends_once_and_with_all_images_if_it_succeeds(self) -> None:
+        status = record(self.redis, self.job_id).status
+        assert events(self.redis, self.job_id).count("done") == int(status.done)
+        assert (status is JobState.SUCCEEDED) == (len(self.images) == N)
+
+    @invariant()
+    def no_cancel_hangs_without_a_holder(self) -> None:
+        if record(self.redis, self.job_id).status is JobState.CANCELING:
+            assert self.redis.hlen(keys.leases(self.job_id)) > 0
+
+    def teardown(self) -> None:
+        self.redis.close()
+
+    def _commit(self, held: Begun, index: int) -> Commit:
+        manifest = ImageManifest(index=index, pixels_sha256="", bytes=1, width=8, height=8)
+        return self.store.commit_image(held, manifest, steps_in_flight=0)
+
+
+def _reachable(before: JobState, after: JobState) -> bool:
+    """In one rule a job may take several moves: queued to running to canceled, say."""
+    return after in MOVES[before] or any(_reachable(state, after) for state in MOVES[before])
+
+
+class TestJobLife(JobLife.TestCase):  # type: ignore[misc, valid-type]
+    settings = settings(
+        max_examples=40,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.folder = tempfile.TemporaryDirectory(prefix="denoised-")
+        JobLife.server = RedisServer(Path(cls.folder.name))
+        JobLife.server.start()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        JobLife.server.kill()
+        cls.folder.cleanup()

@@ -1,0 +1,90 @@
+"""What handlers ask for, each under one name."""
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Request
+from redis import Redis
+
+from app import prefer
+from app.errors import FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
+from app.events import JobEvents
+from app.images import ImageService
+from app.jobs import JobService
+from app.models import ModelService
+from app.prefer import Preferences
+from protocol.messages import JOB_ID_PATTERN, MAX_INDEX, MODEL_NAME_PATTERN
+
+
+async def _jobs(request: Request) -> JobService:
+    jobs: JobService = request.state.jobs
+    return jobs
+
+
+async def _images(request: Request) -> ImageService:
+    images: ImageService = request.state.images
+    return images
+
+
+async def _models(request: Request) -> ModelService:
+    models: ModelService = request.state.models
+    return models
+
+
+async def _events(request: Request) -> JobEvents:
+    events: JobEvents = request.state.events
+    return events
+
+
+async def _redis(request: Request) -> Redis:
+    redis: Redis = request.state.redis
+    return redis
+
+
+async def _preferences(
+    fields: Annotated[
+        list[str] | None,
+        Header(
+            alias="Prefer",
+            description="`wait=N`: hold the answer until the job is done, N seconds at most, "
+            "60 at the longest. `handling=strict`, on submission: 503 where no worker is alive.",
+            examples=[["wait=30"]],
+        ),
+    ] = None,
+) -> Preferences:
+    return prefer.parse(fields or ())
+
+
+async def json_only(request: Request) -> None:
+    """There is a body, and it says that it is JSON."""
+    if not await request.body():
+        raise MalformedJson("The body is empty; send a JSON object, {} at least.")
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+    if not is_json:
+        raise UnsupportedMediaType
+
+
+async def no_unknown_query(request: Request) -> None:
+    """What we would ignore, we refuse: it may have been meant to change what is done."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        detail = "There is no such query parameter."
+        raise InvalidRequest([FieldError(pointer=f"/{name}", detail=detail) for name in unknown])
+
+
+Jobs = Annotated[JobService, Depends(_jobs)]
+Images = Annotated[ImageService, Depends(_images)]
+Models = Annotated[ModelService, Depends(_models)]
+Events = Annotated[JobEvents, Depends(_events)]
+RedisClient = Annotated[Redis, Depends(_redis)]
+Prefer = Annotated[Preferences, Depends(_preferences)]
+JobId = Annotated[
+    str, Path(pattern=JOB_ID_PATTERN, examples=["job_01a20918a6ec77258447f014f91a19f9"])
+]
+ImageIndex = Annotated[
+    int, Path(ge=0, le=MAX_INDEX, description="Absolute: starts at first_index.")
+]
+ModelName = Annotated[str, Path(pattern=MODEL_NAME_PATTERN, examples=["fashion-mnist"])]

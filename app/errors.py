@@ -1,0 +1,157 @@
+"""What a request can be refused for. Each error knows its status and its stable code.
+
+ApiError
+├── MalformedJson            400  malformed_json
+├── NotFound                 404  not_found
+│   ├── JobNotFound               job_not_found
+│   ├── ImageNotFound             image_not_found
+│   └── ModelNotFound             model_not_found
+├── MethodNotAllowed         405  method_not_allowed
+├── Expired                  410  expired
+├── BodyTooLarge             413  body_too_large
+├── UnsupportedMediaType     415  unsupported_media_type
+├── InvalidRequest           422  invalid_request         + errors: [{pointer, detail}]
+├── Internal                 500  internal
+├── RedisUnavailable         503  redis_unavailable       + Retry-After
+├── NoWorker                 503  no_worker               + Retry-After
+└── StorageFull              507  storage_full            + Retry-After
+
+How they are written, and what becomes of other people's exceptions: `problems.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+
+class FieldError(BaseModel):
+    """One thing wrong with a request."""
+
+    pointer: str = Field(
+        description="JSON Pointer into the body, or `/name` of a query parameter.",
+        examples=["/sampler/steps"],
+    )
+    detail: str = Field(examples=["The model has T = 1000 steps."])
+
+
+class ApiError(HTTPException):
+    """The base. Starlette's, because FastAPI lets those pass while it reads a body."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+    explanation: ClassVar[str]
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(
+        self, detail: str | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        extra = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        super().__init__(self.status, detail or self.explanation, {**(headers or {}), **extra})
+
+
+class MalformedJson(ApiError):
+    """The body is no JSON text at all."""
+
+    status, code, title = 400, "malformed_json", "Malformed JSON"
+    explanation = "The body is not JSON."
+
+
+class NotFound(ApiError):
+    """Nothing has this URL."""
+
+    status, code, title = 404, "not_found", "Not found"
+    explanation = "Nothing has this URL; /docs lists what there is."
+
+
+class JobNotFound(NotFound):
+    """Never seen, or forgotten long ago."""
+
+    code, title = "job_not_found", "Job not found"
+    explanation = "There is no job of this id."
+
+
+class ImageNotFound(NotFound):
+    """Not finished yet, or not one of the job's."""
+
+    code, title = "image_not_found", "Image not found"
+    explanation = "The job has no finished image of this index."
+
+
+class ModelNotFound(NotFound):
+    """No worker has ever published it."""
+
+    code, title = "model_not_found", "Model not found"
+    explanation = "No worker has published a model of this name."
+
+
+class MethodNotAllowed(ApiError):
+    """Right URL, wrong verb."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+    explanation = "This URL does not know this method; Allow lists those it does."
+
+
+class Expired(ApiError):
+    """Was here; its time to live is over."""
+
+    status, code, title = 410, "expired", "Expired"
+    explanation = "The job's results were kept for its ttl_s and are gone."
+
+
+class BodyTooLarge(ApiError):
+    """Refused while it arrives, before it is parsed."""
+
+    status, code, title = 413, "body_too_large", "Body too large"
+    explanation = "A request body may have 8 MiB at most."
+
+
+class UnsupportedMediaType(ApiError):
+    """A body that does not claim to be JSON."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+    explanation = "Send the body with Content-Type: application/json."
+
+
+class InvalidRequest(ApiError):
+    """JSON, but not a job; says where and why."""
+
+    status, code, title = 422, "invalid_request", "Invalid request"
+    explanation = "The request is refused; `errors` says which fields, and why."
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{e.pointer or 'body'}: {e.detail}" for e in errors[:3]))
+        self.errors = tuple(errors)
+
+
+class Internal(ApiError):
+    """A fault of ours: an id to quote, nothing else."""
+
+    status, code, title = 500, "internal", "Internal error"
+    explanation = "A fault of this service; quote its request id."
+
+
+class RedisUnavailable(ApiError):
+    """Nothing was accepted; the same request may succeed in a moment."""
+
+    status, code, title = 503, "redis_unavailable", "Redis unavailable"
+    explanation = "Redis does not answer."
+    retry_after_s = 2
+
+
+class NoWorker(ApiError):
+    """Nobody is there to do it, and the client would rather not wait."""
+
+    status, code, title = 503, "no_worker", "No worker"
+    explanation = "No worker is alive."
+    retry_after_s = 10
+
+
+class StorageFull(ApiError):
+    """Redis refuses writes; nothing was accepted."""
+
+    status, code, title = 507, "storage_full", "Storage full"
+    explanation = "Redis has no room for another job."
+    retry_after_s = 30

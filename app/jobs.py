@@ -1,0 +1,98 @@
+"""What can be done with jobs. Sync: handlers call it from a thread."""
+
+import secrets
+import time
+
+import uuid_utils
+from redis import Redis
+from redis.client import Pipeline
+
+from app.errors import Expired, JobNotFound, NoWorker
+from app.resolve import choose_model, resolve
+from app.resources import Job
+from app.schemas import JobSubmission
+from app.views import Findings, job_view, listed, status_of
+from protocol.job_store import JobRecord, JobStore
+from protocol.messages import MAX_SEED, JobRequest, ModelInfo
+from protocol.registry import Registry
+from protocol.shard_queue import ShardQueue
+from protocol.states import JobState
+
+
+class JobService:
+    """Submit, read, cancel. `submitting` is the client that never repeats a command."""
+
+    def __init__(self, redis: Redis, *, submitting: Redis) -> None:
+        self._submitting = submitting
+        self._store = JobStore(redis)
+        self._submit_store = JobStore(submitting)
+        self._registry = Registry(redis)
+
+    def submit(self, asked: JobSubmission, *, strict: bool) -> str:
+        """Queue a job and return its id, once it is in Redis.
+
+        Raises InvalidRequest; NoWorker where nobody could ever tell what the model is, or, if
+        `strict`, where nobody serves it now.
+        """
+        model = choose_model(asked.model, self._registry.models())
+        request = resolve(asked, model, seed=secrets.randbelow(MAX_SEED + 1))
+        if strict and not self._is_served(model.name):
+            raise NoWorker(f"No live worker serves {model.name}.")
+        return self._enqueue(request, model)
+
+    def get(self, job_id: str) -> Job:
+        """The job as it stands. Raises JobNotFound, Expired."""
+        record = find(self._store, job_id)
+        now = time.time()
+        return job_view(record, self._findings(record, now=now), now=now)
+
+    def is_done(self, job_id: str) -> bool:
+        """Whether nothing more will happen to it; cheaper than `get`."""
+        return find(self._store, job_id).status.done
+
+    def cancel(self, job_id: str) -> tuple[Job, bool]:
+        """The job afterwards, and whether there was anything to cancel."""
+        before = self._store.cancel(job_id)
+        return self.get(job_id), before is not None and not before.done
+
+    def _is_served(self, model: str) -> bool:
+        return any(worker.model == model for worker in self._registry.live_workers())
+
+    def _enqueue(self, request: JobRequest, model: ModelInfo) -> str:
+        job_id = f"job_{uuid_utils.uuid7().hex}"
+        queue = ShardQueue(self._submitting, request.model, request.priority)
+
+        def first_shards(pipe: Pipeline) -> None:
+            queue.enqueue_first(job_id, request.n, pipe)
+
+        self._submit_store.submit(
+            job_id,
+            request,
+            model_sha256=model.sha256,
+            created_at=time.time(),
+            enqueue=first_shards,
+        )
+        return job_id
+
+    def _findings(self, record: JobRecord, *, now: float) -> Findings:
+        """One more round trip for each thing that this state can have."""
+        store, status = self._store, status_of(record, now=now)
+        under_way = status in (JobState.RUNNING, JobState.CANCELING)
+        has_images = record.images_done > 0 and status is not JobState.EXPIRED
+        return Findings(
+            manifests=store.manifests(record.id, listed(record)) if has_images else {},
+            steps_in_flight=store.steps_in_flight(record.id) if under_way else 0,
+            queue_position=store.queue_position(record.id, record.request.model)
+            if status is JobState.QUEUED
+            else None,
+        )
+
+
+def find(store: JobStore, job_id: str) -> JobRecord:
+    """The record. Raises Expired where it was once here, JobNotFound where it was not."""
+    record = store.get(job_id)
+    if record is not None:
+        return record
+    if store.is_gone(job_id):
+        raise Expired("The job's results and its record are gone.")
+    raise JobNotFound(f"There is no job {job_id}.")

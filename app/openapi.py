@@ -1,0 +1,65 @@
+"""The OpenAPI document, with our errors in place of FastAPI's own."""
+
+from collections import defaultdict
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.errors import ApiError, FieldError, InvalidRequest
+from app.problems import MEDIA_TYPE, Problem, problem_of
+
+SCHEMAS = "#/components/schemas/"
+DESCRIPTION = """\
+Images from denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020).
+
+`POST /v1/jobs` queues a job and answers at once; `GET /v1/jobs/{id}` with `Prefer: wait=30` holds
+its answer until the job is done. The same seed gives the same pixels, whatever else is running.
+
+Every error is `application/problem+json` (RFC 9457) with a stable `code`. Every answer carries an
+`X-Request-Id`: yours, if you sent one.
+"""
+
+
+class DocumentedAPI(FastAPI):
+    """FastAPI, whose document knows the schema that `documented` refers to."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            schema = Problem.model_json_schema(ref_template=SCHEMAS + "{model}")
+            parts = schema.pop("$defs")
+            super().openapi()["components"]["schemas"].update(parts, Problem=schema)
+        return super().openapi()
+
+
+def documented(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route: one entry for each status, one example for each code."""
+    by_status: dict[int | str, list[type[ApiError]]] = defaultdict(list)
+    for error in errors:
+        by_status[error.status].append(error)
+    return {status: _response(kinds) for status, kinds in by_status.items()}
+
+
+def _response(kinds: list[type[ApiError]]) -> dict[str, Any]:
+    content = {
+        "schema": {"$ref": f"{SCHEMAS}Problem"},
+        "examples": {kind.code: {"value": _example(kind)} for kind in kinds},
+    }
+    response: dict[str, Any] = {
+        "description": " or ".join(f"`{kind.code}`: {kind.explanation}" for kind in kinds),
+        "content": {MEDIA_TYPE: content},
+    }
+    if any(kind.retry_after_s is not None for kind in kinds):
+        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return response
+
+
+def _example(kind: type[ApiError]) -> dict[str, Any]:
+    problem = problem_of(_instance(kind), instance="/v1/jobs")
+    return problem.model_dump(exclude_none=True)
+
+
+def _instance(kind: type[ApiError]) -> ApiError:
+    if issubclass(kind, InvalidRequest):
+        return kind([FieldError(pointer="/sampler/steps", detail="The model has T = 1000 steps.")])
+    return kind()

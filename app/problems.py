@@ -1,0 +1,153 @@
+"""Every answer that is an error, as RFC 9457 application/problem+json: one handler, one shape."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from redis.exceptions import (
+    ConnectionError,
+    ExecAbortError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from app.errors import (
+    ApiError,
+    BodyTooLarge,
+    FieldError,
+    ImageNotFound,
+    Internal,
+    InvalidRequest,
+    JobNotFound,
+    MalformedJson,
+    MethodNotAllowed,
+    ModelNotFound,
+    NotFound,
+    RedisUnavailable,
+    StorageFull,
+)
+
+log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 20  # of a request with more mistakes than that, these are enough
+
+HANDLED = (
+    HTTPException,
+    RequestValidationError,
+    ConnectionError,
+    TimeoutError,
+    ReadOnlyError,
+    ResponseError,
+    Exception,
+)
+OF_STATUS: dict[int, type[ApiError]] = {
+    400: MalformedJson,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: BodyTooLarge,
+}
+OF_PATH_PARAMETER: dict[str, type[ApiError]] = {
+    "job_id": JobNotFound,
+    "index": ImageNotFound,
+    "name": ModelNotFound,
+}
+WORDS = {
+    "extra_forbidden": "There is no such field.",
+    "missing": "This is required.",
+    "model_attributes_type": "This must be a JSON object.",
+}
+
+
+class Problem(BaseModel):
+    """RFC 9457, with a stable `code` to branch on; never parse `detail`."""
+
+    type: str = Field(examples=["urn:denoised:problem:invalid_request"])
+    title: str = Field(examples=["Invalid request"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["/sampler/steps: the model has T = 1000 steps"])
+    instance: str = Field(description="The path that was asked for.", examples=["/v1/jobs"])
+    code: str = Field(examples=["invalid_request"])
+    errors: list[FieldError] | None = Field(None, description="With status 422: what, and where.")
+
+
+def install(app: FastAPI) -> None:
+    """Give every exception that can reach the edge the one handler."""
+    for kind in HANDLED:
+        app.add_exception_handler(kind, answer)
+
+
+async def answer(request: Request, exc: Exception) -> JSONResponse:
+    """The one handler."""
+    error = as_api_error(exc)
+    request_id = request.scope["state"]["request_id"]
+    if isinstance(error, Internal):
+        log.error("request %s crashed: %s %s", request_id, request.method, request.url.path)
+        error = Internal(f"A fault of this service; quote request {request_id}.")
+    body = problem_of(error, instance=quote(request.scope["path"])).model_dump(exclude_none=True)
+    # Set here too: what answers a crash stands outside of the middleware that does it otherwise.
+    headers = {**(error.headers or {}), "X-Request-Id": request_id}
+    return JSONResponse(body, error.status, headers, media_type=MEDIA_TYPE)
+
+
+def problem_of(error: ApiError, *, instance: str) -> Problem:
+    """The document that says so."""
+    return Problem(
+        type=type_of(error.code),
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        instance=instance,
+        code=error.code,
+        errors=list(error.errors) if isinstance(error, InvalidRequest) else None,
+    )
+
+
+def type_of(code: str) -> str:
+    """A problem's type: a name, not a page."""
+    return f"urn:denoised:problem:{code}"
+
+
+def as_api_error(exc: Exception) -> ApiError:
+    """Translate what others raise."""
+    match exc:
+        case ApiError():
+            return exc
+        case HTTPException():
+            return OF_STATUS.get(exc.status_code, Internal)(headers=exc.headers)
+        case RequestValidationError():
+            return _of_validation(exc.errors())
+        case OutOfMemoryError() | ExecAbortError():
+            return StorageFull()
+        case ResponseError() if "MISCONF" in str(exc):  # its disk is full, or gone
+            return StorageFull("Redis cannot write to its disk.")
+        case ConnectionError() | TimeoutError() | ReadOnlyError():
+            return RedisUnavailable()
+    return Internal()
+
+
+def _of_validation(errors: Sequence[dict[str, Any]]) -> ApiError:
+    """A path that fits no id is a 404, a body that is not JSON a 400, the rest a 422."""
+    first = errors[0]
+    source, *rest = first["loc"]
+    if source == "path":
+        return OF_PATH_PARAMETER[rest[0]]()
+    if first["type"] == "json_invalid":
+        return MalformedJson(f"The body is not JSON: {first['ctx']['error']} at {rest[0]}.")
+    return InvalidRequest([_field_error(error) for error in errors[:MAX_ERRORS]])
+
+
+def _field_error(error: dict[str, Any]) -> FieldError:
+    path = (str(part).replace("~", "~0").replace("/", "~1") for part in error["loc"][1:])
+    return FieldError(
+        pointer="".join(f"/{part}" for part in path),
+        detail=WORDS.get(error["type"], f"{error['msg']}."),
+    )

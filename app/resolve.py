@@ -1,0 +1,99 @@
+"""From what was asked to what will be run: every default made explicit. Pure."""
+
+from collections.abc import Iterator, Mapping
+
+from app.errors import FieldError, InvalidRequest, NoWorker
+from app.schemas import JobSubmission, SamplerChoice, Variance
+from protocol.messages import (
+    MAX_INDEX,
+    JobRequest,
+    ModelInfo,
+    Output,
+    SamplerInfo,
+    SamplerSpec,
+)
+
+
+def choose_model(name: str | None, models: Mapping[str, ModelInfo]) -> ModelInfo:
+    """The model of this name, or the only one. Raises InvalidRequest, NoWorker."""
+    if not models:
+        raise NoWorker("No worker has published a model yet.")
+    if name is None and len(models) == 1:
+        return next(iter(models.values()))
+    if name is not None and name in models:
+        return models[name]
+    known = ", ".join(sorted(models))
+    detail = "Say which model" if name is None else "There is no such model"
+    raise InvalidRequest([FieldError(pointer="/model", detail=f"{detail}; known: {known}.")])
+
+
+def resolve(asked: JobSubmission, model: ModelInfo, *, seed: int) -> JobRequest:
+    """The job as it will run; `seed` where the client named none. Raises InvalidRequest."""
+    choice = asked.sampler or SamplerChoice(name=model.samplers[0].name)
+    sampler = _sampler(choice, _offered(choice, model), T=model.T)
+    objections = [*_to_indices(asked), *_to_sampler(choice, sampler, model)]
+    if objections:
+        raise InvalidRequest(objections)
+    return JobRequest(
+        task=asked.task,
+        model=model.name,
+        n=asked.n,
+        seed=seed if asked.seed is None else asked.seed,
+        first_index=asked.first_index,
+        sampler=sampler,
+        output=Output(format=asked.output.format, scale=asked.output.scale),
+        priority=asked.priority,
+        timeout_s=asked.timeout_s,
+        ttl_s=asked.ttl_s,
+        metadata=asked.metadata,
+    )
+
+
+def _offered(choice: SamplerChoice, model: ModelInfo) -> SamplerInfo:
+    for info in model.samplers:
+        if info.name == choice.name:
+            return info
+    names = ", ".join(info.name for info in model.samplers)
+    raise InvalidRequest([_objection("name", f"{model.name} offers {names}.")])
+
+
+def _sampler(choice: SamplerChoice, own: SamplerInfo, *, T: int) -> SamplerSpec:  # noqa: N803
+    """What the client said, else the sampler's and the model's own."""
+    steps = choice.steps or own.steps
+    ddim = choice.name == "ddim"
+    return SamplerSpec(
+        name=choice.name,
+        steps=steps,
+        eta=(choice.eta or 0.0) if ddim else None,
+        spacing=choice.spacing or "leading",
+        variance=None if ddim else choice.variance or _own_variance(own, full=steps >= T),
+        clip=own.clip if choice.clip is None else choice.clip,
+    )
+
+
+def _own_variance(own: SamplerInfo, *, full: bool) -> Variance:
+    """fixed_large is for the full chain; a shortened one falls back to fixed_small."""
+    return (own.variance or "fixed_small") if full else "fixed_small"
+
+
+def _to_indices(asked: JobSubmission) -> Iterator[FieldError]:
+    if asked.first_index + asked.n > MAX_INDEX + 1:
+        yield FieldError(pointer="/first_index", detail="first_index + n may be 2^32 at most.")
+
+
+def _to_sampler(
+    choice: SamplerChoice, resolved: SamplerSpec, model: ModelInfo
+) -> Iterator[FieldError]:
+    """Why this model cannot be sampled like that."""
+    if resolved.steps > model.T:
+        yield _objection("steps", f"{model.name} has T = {model.T} steps.")
+    if resolved.name == "ddpm" and choice.eta is not None:
+        yield _objection("eta", "ddpm has no eta; ddim does.")
+    if resolved.name == "ddim" and choice.variance is not None:
+        yield _objection("variance", "ddim has no variance; ddpm does. See eta.")
+    if resolved.variance == "fixed_large" and resolved.steps < model.T:
+        yield _objection("variance", f"fixed_large needs the full chain of {model.T} steps.")
+
+
+def _objection(field: str, detail: str) -> FieldError:
+    return FieldError(pointer=f"/sampler/{field}", detail=detail)

@@ -1,0 +1,122 @@
+"""What clients get back: jobs and models, as JSON."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
+
+from protocol.messages import ImageManifest, JobRequest, SamplerInfo
+from protocol.states import JobState
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+Time = Annotated[
+    datetime,
+    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+
+
+class ModelRef(BaseModel):
+    """Which weights: a name may come to mean others, a hash does not."""
+
+    name: str
+    sha256: str
+
+
+class Progress(BaseModel):
+    """How far a job is, in steps: an image counts one for each of its denoising steps."""
+
+    fraction: float = Field(description="steps_done / steps_total.")
+    steps_done: int
+    steps_total: int
+    images_done: int
+    images_total: int
+    eta_s: float | None = Field(description="While running, at the pace so far.")
+    queue_position: int | None = Field(description="While queued: how many begin before it.")
+
+
+class Image(ImageManifest):
+    """A finished image, and where it is."""
+
+    url: str
+
+
+class JobProblem(BaseModel):
+    """Why a job failed while it ran; the request itself was fine."""
+
+    type: str
+    title: str
+    detail: str
+    code: str
+
+
+class JobUrls(BaseModel):
+    """Follow these rather than build your own."""
+
+    self: str
+    cancel: str
+    grid: str
+
+
+class Job(BaseModel):
+    """A job as it stands."""
+
+    id: str
+    object: Literal["job"] = "job"
+    status: JobState
+    done: bool = Field(description="Nothing more will happen; no need to know the words.")
+    task: Literal["sample"]
+    model: ModelRef
+    engine: str | None = Field(description="The fingerprint within which pixels are equal.")
+    request: JobRequest = Field(description="As resolved: sending it again gives the same pixels.")
+    progress: Progress
+    images: list[Image] = Field(description="Finished ones, by index; 1,000 at most.")
+    images_truncated: bool = Field(description="Whether more are finished than are listed.")
+    error: JobProblem | None
+    attempts: int = Field(description="How often its most often run part was begun.")
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    expires_at: Time | None
+    urls: JobUrls
+    metadata: dict[str, Any]
+
+
+class ModelWorker(BaseModel):
+    """A live worker of a model."""
+
+    name: str
+    device: str
+    precision: str
+    engine: str = Field(description="Same fingerprint, same pixels.")
+
+
+class Model(BaseModel):
+    """A model workers have published, and who serves it now."""
+
+    name: str
+    object: Literal["model"] = "model"
+    sha256: str
+    image_size_px: int
+    channels: int
+    T: int = Field(description="Steps of the full chain.")
+    samplers: list[SamplerInfo]
+    card: dict[str, Any] = Field(description="What it is: data, licence, training, metrics.")
+    workers: list[ModelWorker] = Field(description="Those alive; none: jobs wait.")
+
+
+class ModelList(BaseModel):
+    """All of them, by name."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class Health(BaseModel):
+    """A word for probes."""
+
+    status: Literal["alive", "ready"]

@@ -1,0 +1,29 @@
+"""/livez and /readyz: for probes and load balancers."""
+
+from fastapi import APIRouter
+
+from app.deps import Models, RedisClient
+from app.errors import NoWorker, RedisUnavailable
+from app.openapi import documented
+from app.resources import Health
+
+router = APIRouter(tags=["system"])
+
+
+@router.get("/livez", summary="Is the process alive?")
+async def livez() -> Health:
+    """Asks nobody."""
+    return Health(status="alive")
+
+
+@router.get(
+    "/readyz",
+    summary="Could a job be done now?",
+    responses=documented(RedisUnavailable, NoWorker),
+)
+def readyz(redis: RedisClient, models: Models) -> Health:
+    """Redis answers and a worker lives; else 503, naming what is missing."""
+    redis.ping()
+    if not models.is_any_served():
+        raise NoWorker("Missing: a live worker.")
+    return Health(status="ready")

@@ -35,14 +35,14 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run: network, optimiser, data, schedule length."""
+    """One run: network, optimiser, data, schedule length, and what its card says of it."""
 
     network: UNetConfig
     optimiser: Optimiser
     data: str
     T: int = 1000
     variance: str = "fixed_small"
-    raw: dict[str, Any] = field(default_factory=dict, compare=False)  # as written, for the card
+    card: dict[str, Any] = field(default_factory=dict)  # what to say of it in model_card.json
 
 
 def read_config(name_or_path: str) -> TrainConfig:
@@ -57,7 +57,7 @@ def read_config(name_or_path: str) -> TrainConfig:
             network[key] = tuple(network[key])
         rest = {k: v for k, v in raw.items() if k not in ("network", "optimiser")}
         _refuse_unknown(rest, TrainConfig)
-        return TrainConfig(UNetConfig(**network), Optimiser(**raw["optimiser"]), raw=raw, **rest)
+        return TrainConfig(UNetConfig(**network), Optimiser(**raw["optimiser"]), **rest)
     except FileNotFoundError as error:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
         raise ValueError(f"{name_or_path}: no such file, nor one of: {known}") from error

@@ -56,6 +56,7 @@ class Run:
             variance=config.variance,
             card={
                 "name": self.name,
+                **config.card,
                 "ema": True,
                 "ema_decay": config.optimiser.ema_decay,
                 "images_seen": trainer.images_seen,

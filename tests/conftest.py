@@ -37,6 +37,8 @@ TINY = UNetConfig(
 )
 Value = TypeVar("Value")
 
+torch.set_num_threads(1)  # tiny tensors: threads that wait for each other only slow them down
+
 
 def until(condition: Callable[[], Value | None], *, timeout_s: float = 30.0) -> Value:
     """The first truthy value of `condition`, polled; fails the test after `timeout_s`."""

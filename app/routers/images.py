@@ -2,11 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from app import etags
 from app.deps import ImageIndex, Images, JobId
 from app.errors import Expired, ImageNotFound, InvalidRequest, JobNotFound, RedisUnavailable
+from app.etags import IfNoneMatch
 from app.openapi import documented
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["images"])
@@ -20,7 +22,6 @@ class PngResponse(Response):
     media_type = "image/png"
 
 
-IfNoneMatch = Annotated[str, Header(description="Answers 304 if the image has one of these ETags.")]
 Columns = Annotated[
     int | None, Query(ge=1, le=MAX_COLUMNS, description="Default: as square as can be.")
 ]
@@ -32,8 +33,8 @@ Columns = Annotated[
     response_class=PngResponse,
     response_description="It never changes. Its text chunks say how to make it again.",
     responses={
-        200: {"headers": {"ETag": {"schema": {"type": "string"}}}},
-        304: {"description": "The client has it already."},
+        200: {"headers": etags.HEADER},
+        304: etags.NOT_MODIFIED,
         **documented(JobNotFound, ImageNotFound, Expired, InvalidRequest, RedisUnavailable),
     },
 )
@@ -41,9 +42,9 @@ def image(
     job_id: JobId, index: ImageIndex, images: Images, if_none_match: IfNoneMatch = ""
 ) -> PngResponse:
     """There as soon as the job lists it, while the job may still be running."""
-    etag = f'"{images.manifest(job_id, index).pixels_sha256}"'
+    etag = etags.strong(images.manifest(job_id, index).pixels_sha256)
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE}
-    if _matches(if_none_match, etag):
+    if etags.matches(if_none_match, etag):
         return PngResponse(status_code=304, headers=headers)
     return PngResponse(images.png(job_id, index), headers=headers)
 
@@ -59,9 +60,3 @@ def grid(job_id: JobId, images: Images, columns: Columns = None) -> PngResponse:
     """One picture of what is there; fewer tiles where they are large."""
     sheet = images.grid(job_id, columns=columns)
     return PngResponse(sheet, headers={"Cache-Control": "no-cache"})
-
-
-def _matches(if_none_match: str, etag: str) -> bool:
-    """RFC 9110, 13.1.2: weak comparison."""
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or tags == ["*"]

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends, Response
 from starlette.concurrency import run_in_threadpool
 
+from app import etags
 from app.deps import Events, JobId, Jobs, Prefer, json_only, no_unknown_query
 from app.errors import (
     BodyTooLarge,
@@ -15,6 +16,7 @@ from app.errors import (
     StorageFull,
     UnsupportedMediaType,
 )
+from app.etags import IfNoneMatch
 from app.events import JobEvents
 from app.jobs import JobService
 from app.openapi import documented
@@ -62,18 +64,30 @@ async def submit(
 
 @router.get(
     "/{job_id}",
+    response_model=Job,
     summary="Read a job, or wait for it",
     response_description="The job as it stands.",
     responses={
-        200: {"headers": {**UNDONE, **WAITED}},
+        200: {"headers": {**UNDONE, **WAITED, **etags.HEADER}},
+        304: etags.NOT_MODIFIED,
         **documented(JobNotFound, Expired, InvalidRequest, RedisUnavailable),
     },
 )
-async def get(job_id: JobId, response: Response, jobs: Jobs, events: Events, prefer: Prefer) -> Job:
+async def get(
+    job_id: JobId,
+    response: Response,
+    jobs: Jobs,
+    events: Events,
+    prefer: Prefer,
+    if_none_match: IfNoneMatch = "",
+) -> Job | Response:
     """Poll it, or hold the answer with `Prefer: wait=N`. `images` fills as they finish."""
     job = await _read(job_id, jobs, events, within_s=prefer.wait_s)
+    etag = etags.weak(job.model_dump_json())
+    response.headers.update({"ETag": etag, **prefer.headers})
     _describe(job, response)
-    response.headers.update(prefer.headers)
+    if etags.matches(if_none_match, etag):
+        return Response(status_code=304, headers=response.headers)
     return job
 
 

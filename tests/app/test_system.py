@@ -1,0 +1,89 @@
+"""Models, health, the OpenAPI document, and what the process does not load."""
+
+import subprocess
+import sys
+from typing import Any
+
+from redis import Redis
+from starlette.testclient import TestClient
+
+from tests.app.checks import problem
+from tests.app.played_worker import PlayedWorker
+from tests.conftest import ROOT
+
+METHODS = {"get", "post", "put", "delete", "patch"}
+
+
+def test_a_model_tells_what_it_is_and_who_serves_it(
+    client: TestClient, worker: PlayedWorker
+) -> None:
+    (model,) = client.get("/v1/models").json()["data"]
+    assert model == client.get("/v1/models/tiny").json()
+    assert (model["name"], model["image_size_px"], model["channels"]) == ("tiny", 8, 1)
+    assert [sampler["name"] for sampler in model["samplers"]] == ["ddpm", "ddim"]
+    assert model["card"] == {"license": "CC0"}
+    assert [live["name"] for live in model["workers"]] == ["played"]
+    worker.leave()
+    assert client.get("/v1/models/tiny").json()["workers"] == []
+
+
+def test_ready_is_with_a_worker_and_alive_is_always(
+    client: TestClient, worker: PlayedWorker, redis: Redis
+) -> None:
+    assert client.get("/readyz").json() == {"status": "ready"}
+    worker.leave()
+    body = problem(client.get("/readyz"), 503, "no_worker")
+    assert "worker" in body["detail"]
+    assert client.get("/livez").json() == {"status": "alive"}
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method} {path}", operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    ]
+
+
+def test_every_error_in_the_document_is_a_problem(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"], (name, status)
+                assert "`" in response["description"], (name, status)
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_the_document_refers_to_nothing_it_lacks(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    assert {"Job", "JobSubmission", "Problem", "FieldError"} <= set(schemas)
+    for reference in _references(document):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, list):
+        return [found for part in node for found in _references(part)]
+    if not isinstance(node, dict):
+        return []
+    own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+    return own + _references(list(node.values()))
+
+
+def test_every_operation_says_what_it_is(client: TestClient) -> None:
+    for name, operation in operations(client.get("/openapi.json").json()):
+        assert operation["summary"], name
+        assert operation["description"], name
+
+
+def test_importing_the_app_loads_neither_torch_nor_numpy() -> None:
+    code = (
+        "import sys, app.__main__; print(*{'torch', 'numpy', 'models', 'worker'} & {*sys.modules})"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split() == []

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from models.diffusers_config import (
@@ -73,7 +73,7 @@ def save_checkpoint(
         (folder / name).mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().float().contiguous() for k, v in weights.items()}
     staged = folder / "unet" / f".{WEIGHTS}.part"
-    save_file(tensors, staged, metadata={"format": "pt"})
+    staged.write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file: for the owner alone
     staged.replace(folder / "unet" / WEIGHTS)
     _write_json(folder / "unet" / "config.json", unet_config_json(config))
     _write_json(

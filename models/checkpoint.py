@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from models.diffusers_config import (
@@ -52,11 +52,10 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     config_path = unet_dir / "config.json"
     net = UNet(_parse(config_path, parse_unet_config))
     schedule, defaults = _parse(scheduler_dir / "scheduler_config.json", parse_scheduler_config)
-    weights_path = unet_dir / WEIGHTS
-    _load_weights(net, weights_path)
+    sha256 = _load_weights(net, unet_dir / WEIGHTS)
     card_path = folder / "model_card.json"
     card = _read_json(card_path) if card_path.exists() else {}
-    return Checkpoint(net.eval(), schedule, defaults, file_sha256(weights_path), card)
+    return Checkpoint(net.eval(), schedule, defaults, sha256, card)
 
 
 def save_checkpoint(
@@ -73,7 +72,9 @@ def save_checkpoint(
         (folder / name).mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().float().contiguous() for k, v in weights.items()}
     staged = folder / "unet" / f".{WEIGHTS}.part"
-    staged.write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file: for the owner alone
+    raw = save(tensors, metadata={"format": "pt"})
+    sha256 = hashlib.sha256(raw).hexdigest()
+    staged.write_bytes(raw)  # save_file would make it for the owner alone
     staged.replace(folder / "unet" / WEIGHTS)
     _write_json(folder / "unet" / "config.json", unet_config_json(config))
     _write_json(
@@ -81,27 +82,20 @@ def save_checkpoint(
     )
     _write_json(folder / "model_index.json", MODEL_INDEX)
     if card is not None:
-        sha256 = file_sha256(folder / "unet" / WEIGHTS)
         _write_json(folder / "model_card.json", card | {"sha256": sha256})
 
 
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _load_weights(net: UNet, path: Path) -> None:
-    """Strictly: every key, every shape."""
+def _load_weights(net: UNet, path: Path) -> str:
+    """Strictly: every key, every shape. The file's sha256."""
+    raw = _read(path)
     try:
-        net.load_state_dict(load_file(path), strict=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: missing") from error
+        net.load_state_dict(load(raw), strict=True)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: does not fit its config.json: {reason}") from error
+    return hashlib.sha256(raw).hexdigest()
 
 
 def _parse(path: Path, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
@@ -113,14 +107,21 @@ def _parse(path: Path, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: missing") from error
+        raw = json.loads(_read(path))
     except ValueError as error:
         raise CheckpointError(f"{path}: not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path}: expected a JSON object")
     return raw
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: missing") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import uuid
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,7 +107,7 @@ def _agreed(checkpoint: Checkpoint, numerics: Numerics, data_dir: Path) -> tuple
     plan = ddpm_plan(checkpoint.schedule, min(AGREEMENT_STEPS, checkpoint.schedule.T))
     sizes = agreeing_sizes(checkpoint.net, plan, device=numerics.device, chunk=numerics.chunk)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    staged = kept.with_suffix(".part")
+    staged = kept.with_suffix(f".{uuid.uuid4().hex}.part")  # others may be at it
     staged.write_text(json.dumps({"chunks": sizes}))
     staged.replace(kept)
     return sizes

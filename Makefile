@@ -1,0 +1,67 @@
+# Each target does whatever set-up is missing.
+#   make up PORT=8001 DATA_DIR=data WORKERS=1 MODEL=models/pretrained/fashion-mnist REDIS_URL=...
+#   make demo OUT=demo        make train CONFIG=fashion-mnist OUT=runs/fashion-mnist
+# What is named on make's command line reaches the commands as environment variables.
+
+# The first Python from 3.11 to 3.13.
+FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c '$(FITS)' 2>/dev/null && echo $$python; done))
+BIN = .venv/bin
+TORCH = torch==2.13.0  # what we develop with; the code runs on 2.6 and newer
+CONFIG ?= fashion-mnist
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	-c requirements/constraints.txt $$($(PYTHON) -m launch.torch_index)
+
+.PHONY: help up demo test check train lock audit clean
+.DEFAULT_GOAL := help
+
+help:  ## This list.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+up: .venv/run  ## The service on this machine, until Ctrl-C. PORT= DATA_DIR= WORKERS= MODEL=
+	@$(BIN)/python -m launch.up
+
+demo: .venv/run  ## Start everything, draw 16 images into OUT=demo, stop everything.
+	@$(BIN)/python -m launch.demo
+
+test: .venv/dev  ## The whole suite: real Redis, real processes, real HTTP.
+	$(BIN)/python -m pytest
+
+check: .venv/dev  ## Lint, format, types, who may import whom.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+train: .venv/run  ## Train CONFIG=fashion-mnist into OUT=runs/CONFIG; goes on where it stopped.
+	$(BIN)/python -m models.train $(CONFIG) --out $(or $(OUT),runs/$(notdir $(basename $(CONFIG))))
+
+lock:  ## Newest versions of everything into requirements/constraints.txt.
+	$(PYTHON) -m venv --clear .venv-lock
+	.venv-lock/bin/python -m pip install --quiet $$($(PYTHON) -m launch.torch_index) \
+		-r requirements/dev.txt $(TORCH)
+	.venv-lock/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -v -E '^(nvidia|cuda|triton)' \
+		> requirements/constraints.txt
+	rm -r .venv-lock
+
+audit: .venv/dev  ## Known vulnerabilities in what is pinned. Needs a network.
+	$(BIN)/pip-audit --disable-pip --no-deps -r requirements/constraints.txt
+
+clean:  ## The virtual environment and caches; neither data nor runs.
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/run: requirements/api.txt requirements/worker.txt requirements/launch.txt \
+		requirements/constraints.txt | .venv/bin/python
+	@echo "installing what the service needs into .venv (some minutes the first time)"
+	@$(INSTALL) -r requirements/launch.txt
+	@touch $@
+
+.venv/dev: requirements/dev.txt .venv/run
+	@echo "installing what the tests need into .venv"
+	@$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11, 3.12 or 3.13: install one, or make PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv .venv

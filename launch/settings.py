@@ -1,0 +1,86 @@
+"""What `make up` and `make demo` are told, from the environment; make passes its variables on."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from launch.child import ROOT
+
+
+class SettingsError(Exception):
+    """What is wrong with which setting, and the way out, in one line."""
+
+
+class UpSettings(BaseSettings):
+    """PORT, HOST, DATA_DIR, WORKERS, MODEL; REDIS_URL for a Redis that runs already."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    data_dir: Path = Path("data")
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    model: Path = ROOT / "models" / "pretrained" / "fashion-mnist"
+    redis_url: str | None = None
+
+
+class DemoSettings(BaseSettings):
+    """OUT and MODEL."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+
+    out: Path = Path("demo")
+    model: Path = UpSettings.model_fields["model"].default
+
+
+def read_up() -> UpSettings:
+    """Checked. Raises SettingsError."""
+    try:
+        settings = UpSettings()
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from error
+    check_model(settings.model)
+    return settings
+
+
+def check_model(folder: Path) -> None:
+    """Before minutes are spent on it; the worker reads what is inside. Raises SettingsError."""
+    if not folder.is_dir():
+        raise SettingsError(f"MODEL: {folder} is not a folder; name one with a checkpoint in it")
+
+
+def check_port(host: str, port: int) -> None:
+    """Whether we could listen there. Raises SettingsError."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError as error:
+            raise SettingsError(f"PORT: {port} is for root; choose one above 1023") from error
+        except OSError as error:
+            raise SettingsError(
+                f"port {port} is in use: stop what uses it, or `make up PORT={port + 1}`"
+            ) from error
+
+
+def free_port() -> int:
+    """One that nobody uses at the moment, on the loopback interface."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
+def _one_line(error: ValidationError) -> str:
+    faults = (f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
+    return "; ".join(faults)
+
+
+def worker_threads(workers: int) -> int:
+    """Of each, when they share this machine."""
+    return max(1, (os.cpu_count() or 1) // workers)

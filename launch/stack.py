@@ -1,0 +1,60 @@
+"""The service on one machine: Redis, then the API and the workers beside it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from launch.child import Child, Say
+from launch.redis_server import RedisFolder, check_reachable
+from launch.settings import UpSettings, worker_threads
+from launch.supervisor import Supervisor
+
+REDIS_PATIENCE_S, PATIENCE_S = 10.0, 35.0  # a worker has 20 s to finish what runs
+
+
+@contextmanager
+def service(
+    settings: UpSettings, supervisor: Supervisor, *, restarts: bool = True
+) -> Iterator[str]:
+    """The API's URL, while everything is started. Raises RedisError."""
+    with _redis(settings, supervisor) as redis_url:
+        children = [_api(settings, redis_url, supervisor.say)]
+        children += _workers(settings, redis_url, supervisor.say, restarts=restarts)
+        with supervisor.running(children, patience_s=PATIENCE_S):
+            yield f"http://{settings.host}:{settings.port}"
+
+
+@contextmanager
+def _redis(settings: UpSettings, supervisor: Supervisor) -> Iterator[str]:
+    if settings.redis_url is not None:
+        check_reachable(settings.redis_url)
+        yield settings.redis_url
+        return
+    files = RedisFolder(settings.data_dir)
+    with files.locked():
+        server = files.server(supervisor.say)
+        with supervisor.running([server], patience_s=REDIS_PATIENCE_S):
+            files.wait_until_up(server)
+            yield files.url
+
+
+def _api(settings: UpSettings, redis_url: str, say: Say) -> Child:
+    environment = {
+        "REDIS_URL": redis_url,
+        "APP_HOST": settings.host,
+        "APP_PORT": str(settings.port),
+    }
+    return Child("api", [sys.executable, "-m", "app"], environment, say)
+
+
+def _workers(settings: UpSettings, redis_url: str, say: Say, *, restarts: bool) -> list[Child]:
+    environment = {  # paths as whoever called us means them: the children run in the checkout
+        "REDIS_URL": redis_url,
+        "DATA_DIR": str(settings.data_dir.resolve()),
+        "WORKER_MODEL": str(settings.model.absolute()),
+        "WORKER_THREADS": str(worker_threads(settings.workers)),
+    }
+    return [
+        Child(f"worker-{k}", [sys.executable, "-m", "worker"], environment, say, restarts)
+        for k in range(1, settings.workers + 1)
+    ]

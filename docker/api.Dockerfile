@@ -1,0 +1,24 @@
+# The HTTP front end: app and protocol. No torch.
+FROM python:3.11-slim-bookworm AS packages
+
+COPY requirements/api.txt requirements/constraints.txt /requirements/
+RUN python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv/bin/python install --no-cache-dir \
+        -r /requirements/api.txt -c /requirements/constraints.txt
+
+
+FROM python:3.11-slim-bookworm
+
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin denoised
+COPY --from=packages /opt/venv /opt/venv
+WORKDIR /srv/denoised
+# Readable for the user below, whatever the umask of the checkout.
+COPY --chmod=755 protocol protocol
+COPY --chmod=755 app app
+USER 10001:10001
+
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/livez')"]
+CMD ["python", "-m", "app"]

@@ -1,0 +1,186 @@
+"""What who deploys relies on, read from the files: no engine is needed."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from pydantic import AliasChoices, AliasPath
+from pydantic_settings import BaseSettings
+
+from app.settings import Settings
+from protocol.registry import WORKER_TTL_S
+from tests.conftest import ROOT
+from tests.docker.compose_files import Dockerfile, compose, dockerfile
+from worker.settings import WorkerSettings
+
+BASE = ("docker-compose.yml",)
+CPU = (*BASE, "docker-compose.cpu.yml")
+OURS: dict[str, type[BaseSettings]] = {"api": Settings, "worker": WorkerSettings}
+both = pytest.mark.parametrize("files", [BASE, CPU], ids=["gpu", "cpu"])
+each = pytest.mark.parametrize("service", OURS)
+
+
+def services(files: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    found = compose(*files)["services"]
+    assert isinstance(found, dict)
+    return found
+
+
+def image_of(service: str) -> Dockerfile:
+    return dockerfile(f"{service}.Dockerfile")
+
+
+def devices(files: tuple[str, ...]) -> Any:
+    return services(files)["worker"]["deploy"]["resources"]["reservations"].get("devices")
+
+
+def variables_read_by(settings: type[BaseSettings]) -> set[str]:
+    prefix = settings.model_config.get("env_prefix", "")
+    names = set()
+    for name, field in settings.model_fields.items():
+        assert not isinstance(field.validation_alias, AliasPath | AliasChoices)
+        names.add(field.validation_alias or f"{prefix}{name}".upper())
+    return names
+
+
+def seconds(duration: str) -> float:
+    """Of `15s` or `10m`, as Docker writes them."""
+    return float(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
+
+
+@both
+def test_what_a_service_depends_on_and_mounts_is_there(files: tuple[str, ...]) -> None:
+    declared = compose(*files)
+    for service in declared["services"].values():
+        assert set(service.get("depends_on", {})) <= set(declared["services"])
+        named = {mount.partition(":")[0] for mount in service.get("volumes", [])}
+        assert named <= set(declared["volumes"])
+        if "build" in service:
+            assert (ROOT / service["build"]["dockerfile"]).is_file()
+
+
+@both
+def test_only_the_api_is_published_and_only_on_loopback(files: tuple[str, ...]) -> None:
+    published = {name: service.get("ports") for name, service in services(files).items()}
+    port = image_of("api").last("EXPOSE")
+    assert published == {
+        "redis": None,
+        "api": [f"127.0.0.1:${{PORT:-8000}}:{port}"],
+        "worker": None,
+    }
+    assert Settings.model_fields["port"].default == int(port)
+
+
+@both
+def test_redis_keeps_every_job_and_drops_none(files: tuple[str, ...]) -> None:
+    redis = services(files)["redis"]
+    for flag in ("--appendonly yes", "--appendfsync everysec", "--maxmemory-policy noeviction"):
+        assert flag in redis["command"]
+    assert "--maxmemory $" in redis["command"], "without a limit a full Redis takes the host along"
+    assert redis["volumes"] == ["redis:/data"]
+
+
+@both
+def test_everyone_waits_for_a_redis_that_answers(files: tuple[str, ...]) -> None:
+    assert "redis-cli ping" in services(files)["redis"]["healthcheck"]["test"][-1]
+    for service in OURS:
+        assert services(files)[service]["depends_on"] == {"redis": {"condition": "service_healthy"}}
+
+
+@both
+@each
+def test_every_variable_set_is_read_and_accepted(
+    files: tuple[str, ...], service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = services(files)[service]["environment"]
+    assert set(environment) <= variables_read_by(OURS[service])
+    for name, value in environment.items():
+        if value is not None:  # else it is the host's, where it has one
+            monkeypatch.setenv(name, str(value))
+    OURS[service]()
+
+
+@both
+def test_a_worker_keeps_its_data_in_a_volume(files: tuple[str, ...]) -> None:
+    folder = dict(pair.split("=", 1) for pair in image_of("worker").last("ENV").split())["DATA_DIR"]
+    assert f"data:{folder}" in services(files)["worker"]["volumes"]
+    assert f"--owner=10001 --group=10001 {folder}" in " ".join(image_of("worker").all("RUN"))
+
+
+def test_a_gpu_is_reserved_and_used() -> None:
+    assert devices(BASE) == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+    assert services(BASE)["worker"]["environment"]["WORKER_DEVICE"] == "cuda"
+
+
+def test_the_override_needs_no_gpu_and_fetches_no_cuda() -> None:
+    worker = services(CPU)["worker"]
+    assert devices(CPU) is None
+    assert worker["environment"]["WORKER_DEVICE"] == "cpu"
+    assert worker["build"]["args"]["TORCH_INDEX"].endswith("https://download.pytorch.org/whl/cpu}")
+    assert worker["image"] != services(BASE)["worker"].get("image"), "each has its own torch"
+
+
+@both
+def test_a_worker_can_be_scaled(files: tuple[str, ...]) -> None:
+    assert not {"container_name", "ports", "hostname"} & set(services(files)["worker"])
+
+
+@both
+def test_a_worker_has_time_to_drain(files: tuple[str, ...]) -> None:
+    worker = services(files)["worker"]
+    grace_s = worker["environment"]["WORKER_GRACE_S"]
+    assert seconds(worker["stop_grace_period"]) >= grace_s + 15
+
+
+@both
+def test_every_service_comes_back_and_may_do_little(files: tuple[str, ...]) -> None:
+    for service in services(files).values():
+        assert service["restart"] == "unless-stopped"
+        assert service["init"] is True, "else SIGTERM is ignored until a handler is set"
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@each
+def test_an_image_does_not_run_as_root(service: str) -> None:
+    assert image_of(service).last("USER") == "10001:10001"
+
+
+@each
+def test_an_image_starts_its_process_without_a_shell(service: str) -> None:
+    package = {"api": "app", "worker": "worker"}[service]
+    assert json.loads(image_of(service).last("CMD")) == ["python", "-m", package]
+    assert (ROOT / package / "__main__.py").is_file()
+
+
+@each
+def test_an_image_knows_whether_it_is_healthy(service: str) -> None:
+    check = json.loads(image_of(service).last("HEALTHCHECK").partition("CMD")[2])
+    asked = {"api": "http://127.0.0.1:8000/livez", "worker": "worker.healthy"}[service]
+    assert asked in check[-1]
+
+
+def test_a_worker_that_was_restarted_is_not_healthy_by_its_predecessors_heartbeat() -> None:
+    found = re.search(r"--interval=(\w+)", image_of("worker").last("HEALTHCHECK"))
+    assert found is not None
+    assert seconds(found[1]) > WORKER_TTL_S
+
+
+@each
+def test_what_is_copied_exists(service: str) -> None:
+    for source in image_of(service).sources:
+        assert (ROOT / source).exists(), source
+
+
+def test_what_is_copied_reaches_the_build_and_nothing_else_does() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if not line.startswith("#")]
+    copied = {source.split("/")[0] for service in OURS for source in image_of(service).sources}
+    assert rules[0] == "*"
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == copied
+
+
+def test_the_front_end_carries_no_engine() -> None:
+    assert not {"worker", "models"} & set(image_of("api").sources)

@@ -1,6 +1,7 @@
 """`python -m app`: serve until SIGTERM or SIGINT, then answer what was asked and leave."""
 
 import logging
+import re
 import signal
 import socket
 import sys
@@ -35,6 +36,13 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+class NoProbes(logging.Filter):
+    """Who asks whether we live, every few seconds, would fill the access log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not re.search(r"/(livez|readyz) HTTP", record.getMessage())
+
+
 def main() -> int:
     """Exit status: 0 after a signal, 2 for settings."""
     try:
@@ -43,6 +51,7 @@ def main() -> int:
         sys.stderr.write(f"cannot start: {one_line(error)}\n")
         return EXIT_BAD_SETTINGS
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("uvicorn.access").addFilter(NoProbes())
     app = create_app(settings)
     config = uvicorn.Config(
         app,

@@ -4,7 +4,6 @@ Nothing is left behind but the pictures in OUT.
 """
 
 import json
-import signal
 import sys
 import tempfile
 import time
@@ -21,14 +20,14 @@ from launch.redis_server import RedisError
 from launch.server import DrawError, Server
 from launch.settings import DemoSettings, SettingsError, UpSettings, check_model, free_port
 from launch.stack import service
-from launch.supervisor import EXIT_BAD_SETTINGS, Supervisor
+from launch.supervisor import EXIT_BAD_SETTINGS, Supervisor, leave_on_signals
 
 REQUEST = {"n": 16, "seed": 42, "sampler": {"name": "ddim", "steps": 50}}
 
 
 def main() -> int:
     """Exit status: 0 with the pictures in OUT, 2 for settings, 1 otherwise, 130 after Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    leave_on_signals()
     console = Console()
     log: list[str] = []
     try:

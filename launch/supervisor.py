@@ -1,5 +1,6 @@
 """Keep children running: who is started again after its end, and whose end is everybody's."""
 
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,12 @@ class Due:
 
 
 Happening = Ended | Due | Future[int | None]
+
+
+def leave_on_signals() -> None:
+    """SIGTERM as Ctrl-C: KeyboardInterrupt, in the main thread; also in a shell's background."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def delay_s(crashes: int) -> float:

@@ -1,18 +1,17 @@
 """`python -m launch.up`: the service on this machine, until Ctrl-C. `make up` is this."""
 
-import signal
 import sys
 
 from launch.redis_server import RedisError
 from launch.server import Server
 from launch.settings import SettingsError, check_port, read_up
 from launch.stack import service
-from launch.supervisor import EXIT_BAD_SETTINGS, Supervisor
+from launch.supervisor import EXIT_BAD_SETTINGS, Supervisor, leave_on_signals
 
 
 def main() -> int:
     """Exit status: 0 after Ctrl-C or SIGTERM, 2 for settings, 1 where a part cannot go on."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    leave_on_signals()
     supervisor = Supervisor(say)
     try:
         settings = read_up()

@@ -49,6 +49,7 @@ def test_it_draws_heals_refuses_a_second_one_and_leaves_nothing(
     with Launcher.start("launch.up", **environment) as up:
         url = up.until_said("denoised is ready").split()[3]
         before = draw(url)
+        assert not any("/readyz" in line for line in up.said), "probes are no news"
 
         with Launcher.start("launch.up", **environment) as second:
             assert second.process.wait(timeout=30) == 2

@@ -99,15 +99,17 @@ def _load_weights(net: UNet, path: Path) -> str:
 
 
 def _parse(path: Path, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
+    raw = _read_json(path)
     try:
-        return parse(_read_json(path))
-    except CheckpointError as error:
+        return parse(raw)
+    except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    content = _read(path)
     try:
-        raw = json.loads(_read(path))
+        raw = json.loads(content)
     except ValueError as error:
         raise CheckpointError(f"{path}: not JSON: {error}") from error
     if not isinstance(raw, dict):

@@ -2,17 +2,20 @@
 
 import gzip
 import logging
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 log = logging.getLogger(__name__)
 IDX_UINT8 = 0x08
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # Pillow's four
 
 
 class DataError(ValueError):
@@ -41,11 +44,13 @@ def read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """An IDX file of unsigned bytes (the MNIST format), gzipped or not."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a readable gzip file: {error}") from error
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != IDX_UINT8:
         raise DataError(f"{path}: not an IDX file of unsigned bytes")
     ndim = raw[3]
+    if len(raw) < 4 + 4 * ndim:
+        raise DataError(f"{path}: ends within its header")
     shape = tuple(np.frombuffer(raw, ">u4", count=ndim, offset=4).astype(int))
     body = np.frombuffer(raw, np.uint8, offset=4 + 4 * ndim)
     if body.size != np.prod(shape):
@@ -72,9 +77,13 @@ def batches(images: Tensor, *, batch: int, start: int, seed: int) -> Iterator[Te
 
 def _from_npz(path: Path) -> Tensor:
     """The array named `images`, or the only one there is."""
-    with np.load(path, allow_pickle=False) as archive:
-        name = "images" if "images" in archive.files else archive.files[0]
-        return _as_nchw(archive[name], path)
+    try:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file) as archive:
+            name = "images" if "images" in archive.files else archive.files[0]
+            array = archive[name]
+    except (OSError, ValueError, IndexError, BadZipFile) as error:
+        raise DataError(f"{path}: not an .npz file of images: {error}") from error
+    return _as_nchw(array, path)
 
 
 def _from_folder(folder: Path) -> Tensor:
@@ -95,7 +104,7 @@ def _read_image(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] |
     try:
         with Image.open(path) as image:
             return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+    except BROKEN_IMAGE as error:
         log.warning("%s: skipped, not a readable image: %s", path, error)
         return None
 

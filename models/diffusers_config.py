@@ -4,9 +4,13 @@ Every key that changes numbers is required or refused by name: UNet2DModel's own
 from the paper's in five places, so a missing key must never be guessed.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.faults import one_line
+from models.plan import Variance
 from models.schedule import NoiseSchedule, linear_schedule
 from models.unet import UNetConfig
 
@@ -30,6 +34,8 @@ FIXED_UNET_OPTIONS: dict[str, Any] = {
     "time_embedding_type": "positional",
     "upsample_type": "conv",
 }
+# UNet2DModel options of any value that makes a network, under UNetConfig's own names.
+UNET_OPTIONS = {f.name for f in fields(UNetConfig)} - {"attention", "dropout"}
 # Scheduler options with one readable value; those of fast samplers are the sampler plan's own.
 FIXED_SCHEDULER_OPTIONS: dict[str, Any] = {
     "beta_schedule": "linear",
@@ -46,11 +52,26 @@ class CheckpointError(ValueError):
     """The folder is not a checkpoint that can be read; the message names the file and the key."""
 
 
+class _Scheduler(BaseModel):
+    """What is read of scheduler_config.json, under diffusers' names and with its defaults."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    num_train_timesteps: Annotated[int, Field(ge=1, le=100_000)]
+    beta_start: Annotated[float, Field(gt=0, lt=1)]
+    beta_end: Annotated[float, Field(gt=0, lt=1)]
+    variance_type: Variance = "fixed_small"
+    clip_sample: bool = True
+    clip_sample_range: Annotated[float, Field(gt=0)] = 1.0
+    steps_offset: Annotated[int, Field(ge=0)] = 0
+    set_alpha_to_one: bool = True
+
+
 @dataclass(frozen=True)
 class SamplingDefaults:
     """What the checkpoint's scheduler says of sampling."""
 
-    variance: str = "fixed_small"
+    variance: Variance = "fixed_small"
     clip: float | None = 1.0
     steps_offset: int = 0
     set_alpha_to_one: bool = True
@@ -67,28 +88,18 @@ MODEL_INDEX = {
 def parse_unet_config(raw: dict[str, Any]) -> UNetConfig:
     """diffusers' config.json -> UNetConfig. Raises CheckpointError naming the key."""
     _refuse_other_values(raw, FIXED_UNET_OPTIONS)
+    _refuse_unknown(raw)
     attention = _block_flags(raw, "down_block_types", DOWN_BLOCKS)
     if list(reversed(_block_flags(raw, "up_block_types", UP_BLOCKS))) != attention:
         raise CheckpointError("up_block_types: must mirror down_block_types")
+    if _present(raw, "out_channels") != _present(raw, "in_channels"):
+        raise CheckpointError("out_channels: must equal in_channels; learned variance is not read")
+    options = {key: _present(raw, key) for key in UNET_OPTIONS}
+    options["block_out_channels"] = tuple(_listed(raw, "block_out_channels"))
     try:
-        return UNetConfig(
-            sample_size=_required(raw, "sample_size", int),
-            in_channels=_required(raw, "in_channels", int),
-            out_channels=_required(raw, "out_channels", int),
-            block_out_channels=tuple(_required(raw, "block_out_channels", list)),
-            layers_per_block=_required(raw, "layers_per_block", int),
-            attention=tuple(attention),
-            norm_num_groups=_required(raw, "norm_num_groups", int),
-            norm_eps=float(_required(raw, "norm_eps", (int, float))),
-            attention_head_dim=_required(raw, "attention_head_dim", (int, type(None))),
-            downsample_padding=_required(raw, "downsample_padding", int),
-            flip_sin_to_cos=_required(raw, "flip_sin_to_cos", bool),
-            freq_shift=_required(raw, "freq_shift", int),
-        )
-    except CheckpointError:
-        raise
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
+        return UNetConfig(**options, attention=tuple(attention))
+    except ValidationError as error:
+        raise CheckpointError(one_line(error)) from error
 
 
 def unet_config_json(config: UNetConfig) -> dict[str, Any]:
@@ -117,17 +128,19 @@ def unet_config_json(config: UNetConfig) -> dict[str, Any]:
 def parse_scheduler_config(raw: dict[str, Any]) -> tuple[NoiseSchedule, SamplingDefaults]:
     """diffusers' scheduler_config.json -> schedule and defaults. Raises CheckpointError."""
     _refuse_other_values(raw, FIXED_SCHEDULER_OPTIONS)
-    variance = raw.get("variance_type", "fixed_small")
-    if variance not in ("fixed_small", "fixed_large"):
-        raise CheckpointError(f"variance_type: {variance!r} is not supported")
-    schedule = linear_schedule(
-        _required(raw, "num_train_timesteps", int),
-        start=_required(raw, "beta_start", float),
-        end=_required(raw, "beta_end", float),
+    for key in ("num_train_timesteps", "beta_start", "beta_end"):
+        _present(raw, key)
+    try:
+        read = _Scheduler.model_validate(raw)
+    except ValidationError as error:
+        raise CheckpointError(one_line(error)) from error
+    schedule = linear_schedule(read.num_train_timesteps, start=read.beta_start, end=read.beta_end)
+    return schedule, SamplingDefaults(
+        read.variance_type,
+        clip=read.clip_sample_range if read.clip_sample else None,
+        steps_offset=read.steps_offset,
+        set_alpha_to_one=read.set_alpha_to_one,
     )
-    clip = float(raw.get("clip_sample_range", 1.0)) if raw.get("clip_sample", True) else None
-    offset, to_one = raw.get("steps_offset", 0), raw.get("set_alpha_to_one", True)
-    return schedule, SamplingDefaults(variance, clip, offset, to_one)
 
 
 def scheduler_config_json(schedule: NoiseSchedule, variance: str) -> dict[str, Any]:
@@ -147,12 +160,17 @@ def scheduler_config_json(schedule: NoiseSchedule, variance: str) -> dict[str, A
     }
 
 
-def _required(raw: dict[str, Any], key: str, kind: type | tuple[type, ...]) -> Any:
+def _present(raw: dict[str, Any], key: str) -> Any:
     if key not in raw:
         raise CheckpointError(f"{key}: missing; its value changes the numbers, so none is assumed")
-    if not isinstance(raw[key], kind) or (isinstance(raw[key], bool) and kind is not bool):
-        raise CheckpointError(f"{key}: {raw[key]!r} is not of the expected type")
     return raw[key]
+
+
+def _listed(raw: dict[str, Any], key: str) -> list[Any]:
+    found = _present(raw, key)
+    if not isinstance(found, list):
+        raise CheckpointError(f"{key}: {found!r} is not a list")
+    return found
 
 
 def _refuse_other_values(raw: dict[str, Any], fixed: dict[str, Any]) -> None:
@@ -161,9 +179,17 @@ def _refuse_other_values(raw: dict[str, Any], fixed: dict[str, Any]) -> None:
             raise CheckpointError(f"{key}: {raw[key]!r} is not supported, only {only!r}")
 
 
+def _refuse_unknown(raw: dict[str, Any]) -> None:
+    known = FIXED_UNET_OPTIONS.keys() | UNET_OPTIONS | {"down_block_types", "up_block_types"}
+    unknown = raw.keys() - known
+    for key in sorted(unknown):
+        if not key.startswith("_"):  # diffusers' own notes: class, version
+            raise CheckpointError(f"{key}: not known, so it may change the numbers")
+
+
 def _block_flags(raw: dict[str, Any], key: str, known: dict[str, bool]) -> list[bool]:
-    names = _required(raw, key, list)
-    unknown = [name for name in names if name not in known]
+    names = _listed(raw, key)
+    unknown = [name for name in names if not isinstance(name, str) or name not in known]
     if unknown:
         raise CheckpointError(f"{key}: {unknown[0]!r} is not supported")
     return [known[name] for name in names]

@@ -18,8 +18,10 @@ class NoiseSchedule:
     beta: Float64  # (T,) in (0, 1)
 
     def __post_init__(self) -> None:
-        if self.beta.ndim != 1 or not np.all((self.beta > 0) & (self.beta < 1)):
-            raise ValueError("every beta must lie strictly between 0 and 1")
+        if self.beta.ndim != 1 or not len(self.beta):
+            raise ValueError(f"beta: a chain is one row of them, got shape {self.beta.shape}")
+        if not np.all((self.beta > 0) & (self.beta < 1)):
+            raise ValueError("beta: every one must lie strictly between 0 and 1")
 
     @property
     def T(self) -> int:  # noqa: N802  (the paper's letter)

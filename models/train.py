@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from models.data import DataError, batches, load_images
-from models.train_config import read_config
+from models.train_config import TrainConfig, read_config
 from models.trainer import Trainer
 from models.training_run import Run
 
@@ -34,11 +34,13 @@ def train(
         start=trainer.images_seen // optimiser.batch,
         seed=optimiser.seed,
     )
+    exports = trainer.images_seen // export_every
     for metrics in _intervals(trainer, stream, save_every):
-        run.save(trainer, metrics)
         finished = trainer.images_seen >= optimiser.images
-        if finished or trainer.images_seen % export_every < optimiser.batch:
-            run.export(trainer, metrics)
+        if finished or trainer.images_seen // export_every > exports:
+            run.export(trainer, metrics)  # before its state: a run killed here exports again
+        exports = trainer.images_seen // export_every
+        run.save(trainer, metrics)
 
 
 def _intervals(
@@ -90,21 +92,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--export-every", type=int, default=40_000, metavar="IMAGES")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler()])
+    name = Path(args.config).stem
     try:
         config = read_config(args.config)
-        images = load_images(args.data or Path(config.data))
-    except (ValueError, DataError) as error:
+        images = _images(args.data or Path(config.data), config)
+        run = Run(args.out or Path("runs") / name, name)
+        trainer = Trainer(config, torch.device(args.device), compiled=args.compile)
+        run.resume(trainer)
+    except ValueError as error:
         log.error("%s", error)
         return 2
-    if tuple(images.shape[1:]) != config.network.image_shape:
-        log.error("data: images are %s, network wants %s", images.shape[1:], config.network)
-        return 2
-    name = Path(args.config).stem
-    run = Run(args.out or Path("runs") / name, name)
-    trainer = Trainer(config, torch.device(args.device), compiled=args.compile)
-    run.resume(trainer)
     train(trainer, images, run, save_every=args.save_every, export_every=args.export_every)
     return 0
+
+
+def _images(source: Path, config: TrainConfig) -> Tensor:
+    """The training images. Raises DataError where they do not fit the run."""
+    images, wanted = load_images(source), config.network.image_shape
+    if tuple(images.shape[1:]) != wanted:
+        raise DataError(f"{source}: images are {tuple(images.shape[1:])}, network wants {wanted}")
+    if len(images) < config.optimiser.batch:
+        raise DataError(f"{source}: {len(images)} images; batch: {config.optimiser.batch} is more")
+    return images
 
 
 if __name__ == "__main__":

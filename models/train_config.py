@@ -1,29 +1,35 @@
 """What a training run is: read from a TOML file, lengths counted in images."""
 
+import json
 import tomllib
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from models.faults import one_line
+from models.plan import Variance
 from models.unet import UNetConfig
 
 CONFIGS = Path(__file__).parent / "configs"
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Optimiser:
     """Adam, its learning rate over time, and the average that is sampled from."""
 
-    batch: int
-    images: int  # length of the run
-    learning_rate: float
-    warmup_images: int = 0
-    decay_from: float = 1.0  # share of the run after which the rate falls linearly to 0
-    ema_decay: float = 0.9999
-    grad_clip: float = 1.0
+    batch: Annotated[int, Field(ge=1)]
+    images: Annotated[int, Field(ge=1)]  # length of the run
+    learning_rate: Annotated[float, Field(gt=0)]
+    warmup_images: Annotated[int, Field(ge=0)] = 0
+    decay_from: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run; then linear to 0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    grad_clip: Annotated[float, Field(gt=0)] = 1.0
     autocast: Literal["float32", "bfloat16"] = "float32"
     flip: bool = False
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     def rate_at(self, images: int) -> float:
         """The learning rate once `images` have been seen."""
@@ -33,16 +39,16 @@ class Optimiser:
         return self.learning_rate * warm * left
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """One run: network, optimiser, data, schedule length, and what its card says of it."""
 
     network: UNetConfig
     optimiser: Optimiser
     data: str
-    T: int = 1000
-    variance: str = "fixed_small"
-    card: dict[str, Any] = field(default_factory=dict)  # what to say of it in model_card.json
+    T: Annotated[int, Field(ge=1)] = 1000
+    variance: Variance = "fixed_small"
+    card: dict[str, Any] = Field(default_factory=dict)  # what to say of it in model_card.json
 
 
 def read_config(name_or_path: str) -> TrainConfig:
@@ -51,25 +57,12 @@ def read_config(name_or_path: str) -> TrainConfig:
     if not path.exists():
         path = Path(name_or_path)
     try:
-        raw = tomllib.loads(path.read_text())
-        network = dict(raw["network"])
-        for key in ("block_out_channels", "attention"):
-            network[key] = tuple(network[key])
-        rest = {k: v for k, v in raw.items() if k not in ("network", "optimiser")}
-        _refuse_unknown(rest, TrainConfig)
-        return TrainConfig(UNetConfig(**network), Optimiser(**raw["optimiser"]), **rest)
+        as_json = json.dumps(tomllib.loads(path.read_text()), default=str)
+        return TypeAdapter(TrainConfig).validate_json(as_json)  # as JSON: lists pass for tuples
     except FileNotFoundError as error:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
         raise ValueError(f"{name_or_path}: no such file, nor one of: {known}") from error
-    except KeyError as error:
-        raise ValueError(f"{path}: {error.args[0]} is missing") from error
-    except TypeError as error:  # an unknown or missing key of a section
+    except ValidationError as error:
+        raise ValueError(f"{path}: {one_line(error)}") from error
+    except (OSError, ValueError) as error:  # unreadable, not text, not TOML
         raise ValueError(f"{path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _refuse_unknown(raw: dict[str, Any], kind: type) -> None:
-    unknown = set(raw) - {f.name for f in fields(kind)}
-    if unknown:
-        raise TypeError(f"unknown key {sorted(unknown)[0]!r}")

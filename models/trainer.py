@@ -37,10 +37,13 @@ class Trainer:
             self.net.parameters(), lr=optimiser.learning_rate, betas=(0.9, 0.999), fused=True
         )
         self.ema = EMA(self.net, optimiser.ema_decay)
-        self.generator = torch.Generator(self.device).manual_seed(optimiser.seed)
 
     def step(self, pixels: Tensor) -> Tensor:
-        """One Adam step on a batch of uint8 images; the loss stays on the device."""
+        """One Adam step on a batch of uint8 images; the loss stays on the device.
+
+        Its draws, dropout's too, follow from (seed, images seen): nothing of them is saved.
+        """
+        torch.manual_seed(self.config.optimiser.seed * 1_000_003 + self.images_seen)
         rate = self.config.optimiser.rate_at(self.images_seen)
         for group in self.adam.param_groups:
             group["lr"] = rate
@@ -54,26 +57,23 @@ class Trainer:
         return loss.detach()
 
     def loss(self, pixels: Tensor) -> Tensor:
-        """L_simple at uniformly drawn timesteps, with noise from the run's own generator."""
+        """L_simple at uniformly drawn timesteps."""
         x_0 = from_uint8(pixels)
         if self.config.optimiser.flip:
-            mirrored = torch.rand(len(x_0), generator=self.generator, device=self.device) < 0.5
+            mirrored = torch.rand(len(x_0), device=self.device) < 0.5
             x_0 = torch.where(mirrored[:, None, None, None], x_0.flip(-1), x_0)
-        t = torch.randint(
-            self.schedule.T, (len(x_0),), generator=self.generator, device=self.device
-        )
-        eps = torch.randn(x_0.shape, generator=self.generator, device=self.device)
+        t = torch.randint(self.schedule.T, (len(x_0),), device=self.device)
+        eps = torch.randn_like(x_0)
         autocast = self.config.optimiser.autocast == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             return l_simple(self.forward, x_0, t, self.alpha_bar, eps)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to go on to the bit: weights, moments, average, generator."""
+        """What a resumed run needs to go on to the bit: weights, moments, average."""
         return {
             "net": self.net.state_dict(),
             "adam": self.adam.state_dict(),
             "ema": self.ema.state_dict(),
-            "generator": self.generator.get_state(),
             "images_seen": self.images_seen,
             "seconds": self.seconds,
         }
@@ -83,7 +83,6 @@ class Trainer:
         self.net.load_state_dict(state["net"])
         self.adam.load_state_dict(state["adam"])
         self.ema.load_state_dict(state["ema"])
-        self.generator.set_state(state["generator"].cpu())
         self.images_seen, self.seconds = state["images_seen"], state["seconds"]
 
 

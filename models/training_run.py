@@ -28,11 +28,18 @@ class Run:
         (folder / "samples").mkdir(parents=True, exist_ok=True)
 
     def resume(self, trainer: Trainer) -> None:
-        """Go on where the last save left off, if there is one; metrics after it are dropped."""
+        """Go on where the last save left off, if there is one; metrics after it are dropped.
+
+        Raises ValueError where it is of another network.
+        """
         state = self.folder / "state.pt"
         if not state.exists():
             return
-        trainer.load_state_dict(torch.load(state, map_location=trainer.device, weights_only=True))
+        saved = torch.load(state, map_location=trainer.device, weights_only=True)
+        try:
+            trainer.load_state_dict(saved)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise ValueError(f"{state}: of another network; choose another --out") from error
         self._truncate_metrics(trainer.images_seen)
         log.info("resumed at %d images", trainer.images_seen)
 
@@ -72,7 +79,8 @@ class Run:
     def _truncate_metrics(self, images_seen: int) -> None:
         path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["images"] <= images_seen]
+        whole = [line for line in lines if line.endswith("\n")]
+        kept = [line for line in whole if json.loads(line)["images"] <= images_seen]
         path.write_text("".join(kept))
 
 

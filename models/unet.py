@@ -3,10 +3,12 @@
 So `load_state_dict(strict=True)` reads diffusers checkpoints, and diffusers reads ours.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated, Literal
 
 import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -19,24 +21,29 @@ from models.blocks import (
     timestep_embedding,
 )
 
+Count = Annotated[int, Field(ge=1)]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 class UNetConfig:
-    """What the network is. Names and meanings are those of diffusers' config.json."""
+    """What the network is. Names and meanings are those of diffusers' config.json.
 
-    sample_size: int
-    in_channels: int
-    out_channels: int
-    block_out_channels: tuple[int, ...]
-    layers_per_block: int
+    Raises pydantic.ValidationError, a ValueError, that names what makes no network.
+    """
+
+    sample_size: Count
+    in_channels: Count
+    out_channels: Count
+    block_out_channels: Annotated[tuple[Count, ...], Field(min_length=1)]
+    layers_per_block: Count
     attention: tuple[bool, ...]  # per level, shallowest first
-    norm_num_groups: int = 32
-    norm_eps: float = 1e-6
-    attention_head_dim: int | None = None  # None: one head
-    downsample_padding: int = 0
+    norm_num_groups: Count = 32
+    norm_eps: Annotated[float, Field(gt=0)] = 1e-6
+    attention_head_dim: Count | None = None  # None: one head
+    downsample_padding: Literal[0, 1] = 0
     flip_sin_to_cos: bool = False
-    freq_shift: int = 1
-    dropout: float = 0.0
+    freq_shift: Literal[0, 1] = 1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     def __post_init__(self) -> None:
         levels = len(self.block_out_channels)
@@ -44,12 +51,15 @@ class UNetConfig:
             raise ValueError(f"attention: {len(self.attention)} entries for {levels} levels")
         if self.sample_size % 2 ** (levels - 1):
             raise ValueError(f"sample_size: {self.sample_size} is not halved {levels - 1} times")
-        for channels in self.block_out_channels:
+        if self.block_out_channels[0] % 2:
+            raise ValueError("block_out_channels: the first must be even, for sines and cosines")
+        attended = (*self.attention[:-1], True)  # the middle, as wide as the last, always attends
+        for channels, attend in zip(self.block_out_channels, attended, strict=True):
             if channels % self.norm_num_groups:
                 raise ValueError(
                     f"norm_num_groups: {self.norm_num_groups} do not divide {channels}"
                 )
-            if self.attention_head_dim and channels % self.attention_head_dim:
+            if attend and channels % (self.attention_head_dim or channels):
                 raise ValueError(f"attention_head_dim: does not divide {channels} channels")
 
     @property

@@ -1,0 +1,72 @@
+"""Ours into diffusers and diffusers' into ours: the same folder, the same numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.checkpoint import load_checkpoint
+from models.diffusers_config import SamplingDefaults
+from tests.models.folders import SCHEDULER, edit
+from tests.models.peer import diffusers
+
+# All that is not named here is UNet2DModel's own default, which is not the paper's.
+UNET: dict[str, Any] = {
+    "sample_size": 8,
+    "in_channels": 3,
+    "out_channels": 3,
+    "block_out_channels": (8, 16),
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+    "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+    "norm_num_groups": 4,
+}
+
+
+def rows(channels: int) -> tuple[Tensor, Tensor]:
+    x = torch.randn(3, channels, 8, 8, generator=torch.Generator())
+    return x, torch.tensor([0, 500, 999])
+
+
+@torch.no_grad()
+def test_diffusers_opens_our_folder_and_computes_the_same(folder: Path) -> None:
+    pipeline = diffusers.DDPMPipeline.from_pretrained(folder)
+    x, t = rows(channels=1)
+    ours = load_checkpoint(folder).net(x, t)
+    assert torch.allclose(pipeline.unet(x, t).sample, ours, rtol=0, atol=1e-5)
+    assert isinstance(pipeline.scheduler, diffusers.DDPMScheduler)
+    assert pipeline.scheduler.config.variance_type == "fixed_small"
+
+
+def test_diffusers_samples_from_our_folder(folder: Path) -> None:
+    pipeline = diffusers.DDPMPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    images = pipeline(batch_size=2, num_inference_steps=3, output_type="np").images
+    assert images.shape == (2, 8, 8, 1)
+    assert ((images >= 0) & (images <= 1)).all()
+
+
+@torch.no_grad()
+def test_we_open_a_folder_of_diffusers_and_compute_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    theirs = diffusers.UNet2DModel(**UNET).eval()
+    scheduler = diffusers.DDPMScheduler(variance_type="fixed_large")
+    diffusers.DDPMPipeline(theirs, scheduler).save_pretrained(tmp_path)
+    loaded = load_checkpoint(tmp_path)
+    x, t = rows(channels=3)
+    assert torch.allclose(loaded.net(x, t), theirs(x, t).sample, rtol=0, atol=1e-5)
+    assert loaded.defaults == SamplingDefaults("fixed_large", 1.0, 0, True)
+    assert loaded.schedule.T == 1000
+
+
+def test_a_ddim_scheduler_of_diffusers_gives_its_own_defaults(tmp_path: Path) -> None:
+    scheduler = diffusers.DDIMScheduler(
+        num_train_timesteps=500, steps_offset=1, set_alpha_to_one=False, clip_sample=False
+    )
+    diffusers.DDIMPipeline(diffusers.UNet2DModel(**UNET), scheduler).save_pretrained(tmp_path)
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.defaults == SamplingDefaults("fixed_small", None, 1, False)
+    assert loaded.schedule.T == 500
+    edit(tmp_path / SCHEDULER, clip_sample=True, clip_sample_range=2)
+    assert load_checkpoint(tmp_path).defaults.clip == 2.0

@@ -1,0 +1,57 @@
+"""Our tables against diffusers' schedulers over whole chains, first and last step included."""
+
+import pytest
+
+from tests.models.chain import ddim_chain, ddpm_chain
+
+FORMULA = 1e-12  # see tests/models/chain.py for both bounds
+ROUNDING = 5e-5
+
+
+@pytest.mark.parametrize("clip", [1.0, None])
+@pytest.mark.parametrize("steps", [1000, 999, 300, 50, 7, 1])  # most do not divide 1000
+def test_every_ddpm_step_is_diffusers_formula(steps: int, clip: float | None) -> None:
+    assert ddpm_chain("fixed_small", steps, clip).exact_difference() < FORMULA
+
+
+@pytest.mark.parametrize("clip", [1.0, 0.5, None])
+def test_every_ddpm_step_of_fixed_large_is_diffusers_formula(clip: float | None) -> None:
+    assert ddpm_chain("fixed_large", 1000, clip).exact_difference() < FORMULA
+
+
+def test_a_ddpm_chain_with_an_offset_is_diffusers_too() -> None:
+    chain = ddpm_chain("fixed_small", 50, 1.0, offset=1)
+    assert chain.exact_difference() < 1e-9  # diffusers adds 1e-10 z at the end
+
+
+@pytest.mark.parametrize("clip", [1.0, None])
+@pytest.mark.parametrize("rederive", [False, True])
+@pytest.mark.parametrize(("to_one", "offset"), [(True, 0), (False, 0), (False, 1)])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_every_ddim_step_is_diffusers_formula(
+    eta: float, to_one: bool, offset: int, rederive: bool, clip: float | None
+) -> None:
+    chain = ddim_chain(50, clip, eta=eta, to_one=to_one, offset=offset, rederive=rederive)
+    assert chain.exact_difference() < FORMULA
+
+
+@pytest.mark.parametrize("steps", [1000, 999, 300, 7, 1])
+def test_ddim_chains_of_other_lengths_are_diffusers_too(steps: int) -> None:
+    assert ddim_chain(steps, 0.5, eta=1.0, to_one=False).exact_difference() < FORMULA
+
+
+@pytest.mark.parametrize("clip", [1.0, None])
+@pytest.mark.parametrize(
+    ("variance", "steps", "bound"),
+    [("fixed_small", 50, ROUNDING), ("fixed_small", 1000, 2e-4), ("fixed_large", 1000, 2e-4)],
+)
+def test_ddpm_is_diffusers_as_shipped_but_for_its_rounding(
+    variance: str, steps: int, bound: float, clip: float | None
+) -> None:
+    assert ddpm_chain(variance, steps, clip).shipped_difference() < bound
+
+
+@pytest.mark.parametrize("clip", [1.0, None])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_ddim_is_diffusers_as_shipped_but_for_its_rounding(eta: float, clip: float | None) -> None:
+    assert ddim_chain(50, clip, eta=eta).shipped_difference() < ROUNDING

@@ -1,0 +1,116 @@
+"""`python -m models.train`: a killed run ends in the same bits as one left alone; bad input."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.checkpoint import load_checkpoint
+from models.train import main
+from tests.conftest import ROOT, until
+from tests.models.runs import metrics_of, tiny_run, trainer_of
+from tests.models.test_train_config import TOML
+from tests.models.tiny import FASHION, same
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, garments: Tensor) -> Path:
+    """Beside the data that it names."""
+    np.savez(tmp_path / "garments.npz", images=garments.numpy())
+    path = tmp_path / "tiny.toml"
+    path.write_text(TOML.replace("garments.npz", str(tmp_path / "garments.npz")))
+    return path
+
+
+def start(config_file: Path, out: Path) -> subprocess.Popen[str]:
+    arguments = [str(config_file), "--out", str(out), "--save-every", "160"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "models.train", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def kill_after_a_save(config_file: Path, out: Path) -> None:
+    with start(config_file, out) as victim:
+        try:
+            until(lambda: metrics_of(out) or victim.poll() is not None, timeout_s=120)
+        finally:
+            victim.send_signal(signal.SIGKILL)
+    assert victim.returncode == -signal.SIGKILL
+    assert metrics_of(out)[-1]["images"] < 960
+
+
+def expect_the_same_run(whole: Path, killed: Path) -> None:
+    one, two = (load_checkpoint(folder / "checkpoint") for folder in (whole, killed))
+    assert one.sha256 == two.sha256
+    states = [torch.load(f / "state.pt", weights_only=True) for f in (whole, killed)]
+    assert same(*({k: v for k, v in s.items() if k != "seconds"} for s in states))
+    for folder in (whole, killed):
+        assert [line["images"] for line in metrics_of(folder)] == list(range(160, 961, 160))
+        seconds = [line["seconds"] for line in metrics_of(folder)]
+        assert seconds == sorted(seconds)
+    pictures = [(f / "samples" / "000000960.png").read_bytes() for f in (whole, killed)]
+    assert pictures[0] == pictures[1]
+
+
+def test_a_run_killed_after_a_save_ends_as_if_it_had_not_been(
+    config_file: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    kill_after_a_save(config_file, killed)
+    with start(config_file, killed) as resumed:
+        assert main([str(config_file), "--out", str(whole), "--save-every", "160"]) == 0
+        assert "resumed at" in resumed.communicate(timeout=120)[0]
+    assert resumed.returncode == 0
+    expect_the_same_run(whole, killed)
+
+
+@pytest.mark.parametrize(
+    ("line", "replacement", "message"),
+    [
+        ("seed = 3", "sead = 3", "{config}: optimiser.sead"),
+        ("batch = 16", "batch = 0", "{config}: optimiser.batch: .*greater"),
+        ("batch = 16", "batch = 4000", "garments.npz: .* images; batch: 4000 is more"),
+        ("garments.npz", "nowhere.npz", "nowhere.npz: no such file or folder"),
+        ("sample_size = 8", "sample_size = 10", "garments.npz: images are .*8, 8.*10, 10"),
+    ],
+)
+def test_what_cannot_be_trained_ends_with_status_2_and_no_folder(
+    config_file: Path, caplog: pytest.LogCaptureFixture, line: str, replacement: str, message: str
+) -> None:
+    assert line in config_file.read_text()
+    config_file.write_text(config_file.read_text().replace(line, replacement))
+    assert main([str(config_file), "--out", str(config_file.parent / "run")]) == 2
+    [record] = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert re.search(message.format(config=re.escape(str(config_file))), record.getMessage())
+    assert not (config_file.parent / "run").exists()
+
+
+def test_a_folder_with_another_networks_run_is_refused_and_left_alone(
+    config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = config_file.parent / "run" / "state.pt"
+    state.parent.mkdir()
+    torch.save(trainer_of(tiny_run(network={"layers_per_block": 2})).state_dict(), state)
+    before = state.read_bytes()
+    assert main([str(config_file), "--out", str(state.parent)]) == 2
+    assert f"{state}: of another network" in caplog.text
+    assert state.read_bytes() == before
+
+
+def test_data_given_on_the_command_line_stand_in_for_the_configurations(
+    config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main([str(config_file), "--data", str(FASHION)]) == 2
+    assert "28, 28" in caplog.text

@@ -1,0 +1,109 @@
+"""One training step after another: the loss falls, and a resumed run is the unbroken one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.trainer import Trainer, zero_last_layers
+from models.training_run import Run
+from tests.models.runs import run_on, state_of, tiny_run, trainer_of
+from tests.models.tiny import same, tiny_net
+
+
+def test_the_loss_falls_on_a_few_images(garments: Tensor) -> None:
+    config = tiny_run(T=1000, batch=16, images=960, learning_rate=4e-3)
+    losses = run_on(trainer_of(config), garments[:16], 60)
+    assert losses[0] == pytest.approx(1.0, abs=0.15)  # a network that starts at zero predicts zero
+    assert sum(losses[-10:]) / 10 < 0.25
+
+
+@pytest.mark.parametrize(
+    ("autocast", "flip", "dropout"), [("float32", False, 0.3), ("bfloat16", True, 0.0)]
+)
+def test_a_resumed_run_is_the_unbroken_one_to_the_bit(
+    garments: Tensor, tmp_path: Path, autocast: str, flip: bool, dropout: float
+) -> None:
+    config = tiny_run(
+        network={"dropout": dropout}, autocast=autocast, flip=flip, warmup_images=24, decay_from=0.5
+    )
+    whole, killed, resumed = (trainer_of(config) for _ in range(3))
+    expected = run_on(whole, garments, 12)
+    before = run_on(killed, garments, 5)
+    Run(tmp_path, "r").save(killed, {"images": killed.images_seen})
+    Run(tmp_path, "r").resume(resumed)
+    assert before + run_on(resumed, garments, 7) == expected
+    assert same(state_of(resumed), state_of(whole))
+
+
+def test_bfloat16_computes_something_else_but_keeps_float32_weights(garments: Tensor) -> None:
+    single, half = (trainer_of(tiny_run(autocast=a)) for a in ("float32", "bfloat16"))
+    assert run_on(single, garments, 3) != run_on(half, garments, 3)
+    assert {p.dtype for p in half.net.parameters()} == {torch.float32}
+
+
+def shown(trainer: Trainer, pixels: Tensor) -> Tensor:
+    """What the network is given to look at."""
+    seen = list[Tensor]()
+
+    def look(x_t: Tensor, t: Tensor) -> Tensor:
+        seen.append(x_t)
+        return torch.zeros_like(x_t)
+
+    trainer.forward = look
+    trainer.loss(pixels)
+    return seen[0]
+
+
+def test_flipping_mirrors_about_half_of_the_images() -> None:
+    left_dark = torch.zeros(64, 1, 8, 8, dtype=torch.uint8)
+    left_dark[..., 4:] = 255
+    for flip, expected in ((False, range(1)), (True, range(20, 45))):
+        x = shown(trainer_of(tiny_run(flip=flip, T=1)), left_dark)  # hardly any noise
+        mirrored = (x[..., 0] > 0).all(dim=2).flatten()
+        assert int(mirrored.sum()) in expected
+        assert torch.equal(mirrored, (x[..., 7] < 0).all(dim=2).flatten())
+
+
+def test_one_seed_is_one_run_and_two_are_two(garments: Tensor) -> None:
+    one, again, other = (trainer_of(tiny_run(seed=seed)) for seed in (1, 1, 2))
+    assert run_on(one, garments, 2) == run_on(again, garments, 2)
+    run_on(other, garments, 2)
+    assert same(state_of(one), state_of(again))
+    assert not same(one.net.state_dict(), other.net.state_dict())
+
+
+def test_gradients_are_clipped_to_the_configured_norm(garments: Tensor) -> None:
+    trainer = trainer_of(tiny_run(grad_clip=1e-3))
+    run_on(trainer, garments, 1)
+    norms = [p.grad.norm() for p in trainer.net.parameters() if p.grad is not None]
+    assert float(torch.stack(norms).norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_adam_runs_at_the_configured_rate(garments: Tensor) -> None:
+    trainer = trainer_of(tiny_run(warmup_images=32))
+    for seen in (8, 16, 24, 32):
+        run_on(trainer, garments, 1)
+        assert trainer.adam.param_groups[0]["lr"] == pytest.approx(2e-3 * seen / 32)
+
+
+def test_a_run_averages_its_weights_after_every_step(garments: Tensor) -> None:
+    trainer = trainer_of(tiny_run(ema_decay=0.75))
+    name = "conv_in.weight"
+    expected = trainer.net.state_dict()[name].clone()
+    for _ in range(4):
+        run_on(trainer, garments, 1)
+        expected = 0.75 * expected + 0.25 * trainer.net.state_dict()[name]
+    assert torch.allclose(trainer.ema.state_dict()[name], expected, rtol=1e-5, atol=1e-7)
+
+
+@torch.no_grad()
+def test_a_network_starts_as_the_identity_of_its_blocks() -> None:
+    net = zero_last_layers(tiny_net())
+    x, temb = torch.randn(2, 8, 8, 8), torch.randn(2, 32)
+    block = net.get_submodule("down_blocks.0.resnets.0")
+    bias = net.get_parameter("down_blocks.0.resnets.0.conv2.bias")
+    assert torch.equal(block(x, temb), x + bias[:, None, None])
+    out = net(torch.randn(2, 1, 8, 8), torch.tensor([1, 2]))
+    assert torch.equal(out, net.get_parameter("conv_out.bias").expand_as(out))

@@ -1,0 +1,107 @@
+"""A run's folder: metrics, pictures, the checkpoint, and what a broken sitting leaves behind."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from models.checkpoint import load_checkpoint
+from models.training_run import Run, sample_grid
+from tests.models.runs import (
+    metrics_of,
+    pictures_of,
+    run_on,
+    state_of,
+    tiny_run,
+    trained,
+    trainer_of,
+)
+from tests.models.tiny import same
+
+
+def test_a_run_leaves_metrics_a_picture_and_a_checkpoint(garments: Tensor, tmp_path: Path) -> None:
+    trainer = trained(tmp_path, garments, tiny_run())
+    lines = metrics_of(tmp_path)
+    assert [line["images"] for line in lines] == [32, 64, 96]
+    assert all(line["loss"] > 0 and line["images_per_s"] > 0 for line in lines)
+    with Image.open(tmp_path / "samples" / "000000096.png") as picture:
+        assert (picture.size, picture.mode) == ((6 * 8, 6 * 8), "L")
+    assert not list(tmp_path.rglob("*.part"))
+    assert same(load_checkpoint(tmp_path / "checkpoint").net.state_dict(), trainer.ema.state_dict())
+
+
+def test_the_checkpoint_says_what_it_is(garments: Tensor, tmp_path: Path) -> None:
+    trained(tmp_path, garments, tiny_run())
+    loaded = load_checkpoint(tmp_path / "checkpoint")
+    assert loaded.card["name"] == "tiny"
+    assert loaded.card["ema"] is True
+    assert loaded.card["images_seen"] == 96
+    assert loaded.card["config"]["batch"] == 8
+    assert loaded.card["sha256"] == loaded.sha256
+    assert (loaded.schedule.T, loaded.defaults.variance) == (4, "fixed_small")
+
+
+def test_a_colour_run_leaves_a_colour_picture(tmp_path: Path) -> None:
+    noise = torch.randint(256, (16, 3, 8, 8), generator=torch.Generator(), dtype=torch.uint8)
+    channels = {"in_channels": 3, "out_channels": 3}
+    trained(tmp_path, noise, tiny_run(network=channels, images=8))
+    with Image.open(tmp_path / "samples" / "000000008.png") as picture:
+        assert picture.mode == "RGB"
+
+
+def test_the_grid_is_drawn_from_the_given_weights_and_always_alike(garments: Tensor) -> None:
+    trainer = trainer_of(tiny_run())
+    run_on(trainer, garments, 3)
+    average, raw = trainer.ema.state_dict(), trainer.net.state_dict()
+    sheet = sample_grid(trainer, average)
+    assert sheet.shape == (36, 1, 8, 8)
+    assert torch.equal(sheet, sample_grid(trainer, average))
+    assert not torch.equal(sheet, sample_grid(trainer, raw))
+
+
+def test_exports_come_as_often_as_asked_and_do_not_change_the_run(
+    garments: Tensor, tmp_path: Path
+) -> None:
+    often = trained(tmp_path / "often", garments, tiny_run(), save_every=20, export_every=30)
+    seldom = trained(tmp_path / "seldom", garments, tiny_run(), save_every=96)
+    assert same(state_of(often), state_of(seldom))
+    assert [line["images"] for line in metrics_of(tmp_path / "often")] == [24, 48, 72, 96]
+    assert pictures_of(tmp_path / "often") == ["000000048", "000000072", "000000096"]
+    assert pictures_of(tmp_path / "seldom") == ["000000096"]
+
+
+@pytest.mark.parametrize("last", ['{"images": 64, "loss": 0.5}\n', '{"images": 64, "lo'])
+def test_resuming_drops_the_metrics_of_what_was_lost(
+    garments: Tensor, tmp_path: Path, last: str
+) -> None:
+    """A line, or half of one, beyond the last state."""
+    trainer = trainer_of(tiny_run())
+    run_on(trainer, garments, 4)
+    Run(tmp_path, "tiny").save(trainer, {"images": 32, "loss": 1.0})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(last)
+    trained(tmp_path, garments, tiny_run())
+    assert [line["images"] for line in metrics_of(tmp_path)] == [32, 64, 96]
+
+
+def test_a_run_that_ends_in_its_last_export_exports_when_started_again(
+    garments: Tensor, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoint").touch()  # where a folder should be
+    with pytest.raises(NotADirectoryError):
+        trained(tmp_path, garments, tiny_run())
+    (tmp_path / "checkpoint").unlink()
+    trained(tmp_path, garments, tiny_run())
+    assert load_checkpoint(tmp_path / "checkpoint").card["images_seen"] == 96
+    assert [line["images"] for line in metrics_of(tmp_path)] == [32, 64, 96]
+
+
+def test_a_finished_run_has_nothing_left_to_do(garments: Tensor, tmp_path: Path) -> None:
+    done = trained(tmp_path, garments, tiny_run())
+    state = (tmp_path / "state.pt").read_bytes()
+    again = trained(tmp_path, garments, tiny_run())
+    assert same(state_of(done), state_of(again))
+    assert (tmp_path / "state.pt").read_bytes() == state
+    assert len(metrics_of(tmp_path)) == 3

@@ -33,9 +33,13 @@ Happening = Ended | Due | Future[int | None]
 
 
 def leave_on_signals() -> None:
-    """SIGTERM as Ctrl-C: KeyboardInterrupt, in the main thread; also in a shell's background."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    """SIGTERM and a closed terminal as Ctrl-C: KeyboardInterrupt, in the main thread.
+
+    Also in a shell's background, where Ctrl-C would be ignored; `nohup` stays in force.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def delay_s(crashes: int) -> float:

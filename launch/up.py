@@ -1,6 +1,7 @@
 """`python -m launch.up`: the service on this machine, until Ctrl-C. `make up` is this."""
 
 import sys
+from contextlib import suppress
 
 from launch.redis_server import RedisError
 from launch.server import Server
@@ -28,9 +29,10 @@ def main() -> int:
 
 
 def say(line: str) -> None:
-    """To whoever started us."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    """To whoever started us, if they are still there."""
+    with suppress(OSError):  # a closed terminal: what runs must be able to leave in order
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def _announce(url: str, supervisor: Supervisor) -> None:

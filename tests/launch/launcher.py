@@ -48,10 +48,8 @@ class Launcher:
         return until(lambda: next((line for line in self.said if words in line), None))
 
     def children(self) -> dict[str, int]:
-        """Pids of what it has started, by the last word that tells them apart."""
-        pid = self.process.pid
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return {_command(int(child)): int(child) for child in found}
+        """Pids of what it has started."""
+        return started_by(self.process.pid)
 
     def ctrl_c(self) -> int:
         """Its exit status."""
@@ -70,6 +68,12 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def started_by(pid: int) -> dict[str, int]:
+    """Pids of a launcher's children, by the last word that tells them apart."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {_command(int(child)): int(child) for child in found}
 
 
 def _command(pid: int) -> str:

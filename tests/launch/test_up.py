@@ -1,8 +1,10 @@
 """`make up` on one machine: comes up, stays up, leaves nothing behind."""
 
 import os
+import pty
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import httpx2
@@ -10,7 +12,7 @@ import pytest
 
 from launch.settings import free_port
 from tests.conftest import until
-from tests.launch.launcher import Launcher, alive
+from tests.launch.launcher import Launcher, alive, started_by
 
 JOB = {"n": 4, "seed": 1, "sampler": {"name": "ddim", "steps": 10}}
 
@@ -92,6 +94,21 @@ def test_when_the_launcher_is_killed_everything_goes_and_it_starts_again(
     with Launcher.start("launch.up", **environment) as up:
         up.until_said("denoised is ready")
         assert up.ctrl_c() == 0
+
+
+def test_a_closed_terminal_stops_everything_in_order(environment: dict[str, str]) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "launch.up"], os.environ | environment)
+    shown = b""
+    while b"denoised is ready" not in shown:
+        shown += os.read(terminal, 4096)
+    children = started_by(pid)
+    assert set(children) == {"redis", "app", "worker"}
+
+    os.close(terminal)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert not any(alive(child) for child in children.values())
 
 
 def test_the_end_of_redis_is_the_end_of_all(environment: dict[str, str]) -> None:

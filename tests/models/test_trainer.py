@@ -66,6 +66,12 @@ def test_flipping_mirrors_about_half_of_the_images() -> None:
         assert torch.equal(mirrored, (x[..., 7] < 0).all(dim=2).flatten())
 
 
+def test_every_step_draws_anew(garments: Tensor) -> None:
+    still = trainer_of(tiny_run(learning_rate=1e-12))  # what differs are the draws alone
+    losses = [float(still.step(garments[:8])) for _ in range(6)]
+    assert len({round(loss, 5) for loss in losses}) == 6
+
+
 def test_one_seed_is_one_run_and_two_are_two(garments: Tensor) -> None:
     one, again, other = (trainer_of(tiny_run(seed=seed)) for seed in (1, 1, 2))
     assert run_on(one, garments, 2) == run_on(again, garments, 2)

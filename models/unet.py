@@ -3,6 +3,7 @@
 So `load_state_dict(strict=True)` reads diffusers checkpoints, and diffusers reads ours.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from models.blocks import (
     Attention,
     Downsample,
+    GroupNorm,
     ResnetBlock,
     TimestepMLP,
     Upsample,
@@ -78,8 +80,8 @@ class _Level(nn.Module):
             self.attentions = nn.ModuleList(_attention(c_out, config) for _ in c_ins)
         self.attend = attend
 
-    def layer(self, i: int, x: Tensor, temb: Tensor) -> Tensor:
-        x = self.resnets[i](x, temb)
+    def layer(self, i: int, x: Tensor, shifts: Tensor) -> Tensor:
+        x = self.resnets[i](x, shifts)
         return self.attentions[i](x) if self.attend else x
 
 
@@ -96,10 +98,10 @@ class DownBlock(_Level):
             self.downsamplers = nn.ModuleList([down])
         self.last = last
 
-    def forward(self, x: Tensor, temb: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, x: Tensor, shifts: Tensor) -> tuple[Tensor, list[Tensor]]:
         skips = []
         for i in range(len(self.resnets)):
-            x = self.layer(i, x, temb)
+            x = self.layer(i, x, shifts)
             skips.append(x)
         if not self.last:
             x = self.downsamplers[0](x)
@@ -118,9 +120,9 @@ class UpBlock(_Level):
             self.upsamplers = nn.ModuleList([Upsample(c_out)])
         self.last = last
 
-    def forward(self, x: Tensor, skips: list[Tensor], temb: Tensor) -> Tensor:
+    def forward(self, x: Tensor, skips: list[Tensor], shifts: Tensor) -> Tensor:
         for i in range(len(self.resnets)):
-            x = self.layer(i, torch.cat([x, skips.pop()], dim=1), temb)
+            x = self.layer(i, torch.cat([x, skips.pop()], dim=1), shifts)
         return x if self.last else self.upsamplers[0](x)
 
 
@@ -132,9 +134,9 @@ class MidBlock(nn.Module):
         self.resnets = nn.ModuleList(_resnet(channels, channels, config) for _ in range(2))
         self.attentions = nn.ModuleList([_attention(channels, config)])
 
-    def forward(self, x: Tensor, temb: Tensor) -> Tensor:
-        x = self.attentions[0](self.resnets[0](x, temb))
-        out: Tensor = self.resnets[1](x, temb)
+    def forward(self, x: Tensor, shifts: Tensor) -> Tensor:
+        x = self.attentions[0](self.resnets[0](x, shifts))
+        out: Tensor = self.resnets[1](x, shifts)
         return out
 
 
@@ -151,23 +153,40 @@ class UNet(nn.Module):
         self.down_blocks = _down_path(config)
         self.mid_block = MidBlock(channels[-1], config)
         self.up_blocks = _up_path(config)
-        self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, channels[0], eps=config.norm_eps)
+        self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[0], eps=config.norm_eps)
         self.conv_out = nn.Conv2d(channels[0], config.out_channels, 3, padding=1)
+        self._place_shifts()
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         B = len(x)  # noqa: N806
         assert t.shape == (B,), f"one timestep per row: {tuple(t.shape)} for batch {B}"
-        temb = self.time_embedding(self._sinusoids(t).to(x.dtype))
+        return self.denoise(x, self.embed(t))
+
+    def embed(self, t: Tensor) -> Tensor:
+        """(B,) timesteps -> (B, sum of the blocks' widths): all that the network knows of t."""
+        temb = F.silu(self.time_embedding(self._sinusoids(t).to(self.conv_in.weight.dtype)))
+        return torch.cat([block.time_emb_proj(temb) for block in self._blocks()], dim=1)
+
+    def denoise(self, x: Tensor, shifts: Tensor) -> Tensor:
+        """`forward`, the timesteps already embedded: a sampler embeds all T of them once."""
         x = self.conv_in(x)
         skips = [x]
         for down in self.down_blocks:
-            x, more = down(x, temb)
+            x, more = down(x, shifts)
             skips += more
-        x = self.mid_block(x, temb)
+        x = self.mid_block(x, shifts)
         for up in self.up_blocks:
-            x = up(x, skips, temb)
+            x = up(x, skips, shifts)
         out: Tensor = self.conv_out(F.silu(self.conv_norm_out(x)))
         return out
+
+    def _blocks(self) -> Iterator[ResnetBlock]:
+        return (module for module in self.modules() if isinstance(module, ResnetBlock))
+
+    def _place_shifts(self) -> None:
+        start = 0
+        for block in self._blocks():
+            block.place = slice(start, start := start + block.time_emb_proj.out_features)
 
     def _sinusoids(self, t: Tensor) -> Tensor:
         return timestep_embedding(

@@ -14,6 +14,7 @@ from protocol.messages import ImageManifest, JobError, JobRequest
 from protocol.states import JobState
 
 LUA = Path(__file__).parent / "lua"
+DEFAULT_TENANT = "default"
 
 
 class Commit(StrEnum):
@@ -32,6 +33,7 @@ class Begun:
     job_id: str
     shard: int
     epoch: str
+    tenant: str  # whom engines share their steps between
     request: JobRequest
 
 
@@ -80,6 +82,7 @@ class JobStore:
         *,
         model_sha256: str,
         created_at: float,
+        tenant: str = DEFAULT_TENANT,
         enqueue: Callable[[Pipeline], None],
     ) -> None:
         """Record the job and whatever `enqueue` adds, in one MULTI: all of it, or nothing."""
@@ -90,6 +93,7 @@ class JobStore:
                 mapping={
                     "status": JobState.QUEUED,
                     "request": request.model_dump_json(),
+                    "tenant": tenant,
                     "model": request.model,
                     "n": request.n,
                     "ttl_s": request.ttl_s,
@@ -147,7 +151,8 @@ class JobStore:
         verdict, *rest = (part.decode() for part in answer)
         if verdict != "begun":
             return NotBegun(verdict)
-        return Begun(job_id, shard, rest[0], JobRequest.model_validate_json(rest[1]))
+        epoch, tenant, request = rest
+        return Begun(job_id, shard, epoch, tenant, JobRequest.model_validate_json(request))
 
     def commit_image(self, held: Begun, manifest: ImageManifest, *, steps_in_flight: int) -> Commit:
         """Make an image part of its job; its PNG must be stored already. First writer wins."""

@@ -114,6 +114,7 @@ class WorkerInfo(Message):
     name: str
     model: str
     device: str
-    precision: str
+    precision: str  # of the network
+    mode: str = "eager"  # or compiled, or graph
     engine: str  # fingerprint of all that decides how its numbers round
     counters: dict[str, int] = {}

@@ -1,30 +1,41 @@
 """Which chunk sizes round alike on this device: whole chains, hostile neighbours, every position.
 
 The largest size M is given; smaller ones are used only where they are bit-equal to it. Where not
-even M agrees with itself at another position, chunks of one row are the only safe choice.
+even M agrees with itself in other company, chunks of one row are the only safe choice. Many
+images are compared, not one: in bfloat16 two kernels may round alike a thousand times and then not.
 """
 
 import logging
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from models.plan import Plan
-from models.unet import UNet
-from worker.row import Row, Ticket
-from worker.runner import TorchRunner
+from worker.row import Ticket
+from worker.runner import Net, TorchRunner
 
 log = logging.getLogger(__name__)
 HOSTILE = (float("nan"), 1e30, -1e30, float("inf"))
 SEED = 7
+IMAGES = 16  # compared in chunks smaller than that
 
 
-def agreeing_sizes(net: UNet, plan: Plan, *, device: str, chunk: int) -> tuple[int, ...]:
-    """The sizes among M, M/2, M/4 ... that give a row's chain the same bits everywhere."""
-    padded = TorchRunner(net, device=device, capacity=1, sizes=(chunk,))
-    alone = _final_states(padded, plan, [True])[0]
+def agreeing_sizes(
+    net: Net, plan: Plan, *, device: str, chunk: int, graphed: bool = False
+) -> tuple[int, ...]:
+    """The sizes among M, M/2, M/4 ... 2 that give a row's chain the same bits everywhere.
+
+    Every step is taken in the mode that serves: `graphed` or not.
+    """
+
+    def runner(size: int) -> TorchRunner:
+        return TorchRunner(net, device=device, slots=size, sizes=(size,), graphed=graphed)
+
+    together = _final_states(runner(chunk), plan, range(chunk), hostile=None)
     sizes: list[int] = []
-    for size in (chunk >> i for i in range(chunk.bit_length())):
-        if not _agrees(net, plan, device, size, alone):
+    for size in (chunk >> i for i in range(max(1, chunk.bit_length() - 1))):
+        if not _agrees(runner(size), plan, together):
             break
         sizes.append(size)
     if not sizes:
@@ -32,37 +43,45 @@ def agreeing_sizes(net: UNet, plan: Plan, *, device: str, chunk: int) -> tuple[i
     return tuple(sizes) or (1,)
 
 
-def _agrees(net: UNet, plan: Plan, device: str, size: int, alone: torch.Tensor) -> bool:
-    """Our row at the even positions among hostile ones, then at the odd positions."""
-    for parity in (0, 1):
-        runner = TorchRunner(net, device=device, capacity=size, sizes=(size,))
-        ours = [position % 2 == parity for position in range(size)]
-        if not all(torch.equal(x, alone) for x in _final_states(runner, plan, ours)):
-            return False
+def _agrees(runner: TorchRunner, plan: Plan, together: Tensor) -> bool:
+    """Every image elsewhere than in `together`, beside hostile rows at odd, then even positions."""
+    size = runner.width
+    for start in range(0, max(size, min(IMAGES, len(together))), size):
+        images = [start + (i + 1) % size for i in range(size)]
+        for hostile in (0, 1):
+            states = _final_states(runner, plan, images, hostile=hostile)
+            ours = [i for i in range(size) if i % 2 != hostile]
+            if not torch.equal(states[ours], together[[images[i] for i in ours]]):
+                return False
     return True
 
 
-def _final_states(runner: TorchRunner, plan: Plan, ours: list[bool]) -> list[torch.Tensor]:
-    """x at the end of the chain of every row of ours; the others hold hostile values throughout."""
-    ticket = _ticket(plan)
-    rows = [Row(ticket, index=0) for _ in ours]
+def _final_states(
+    runner: TorchRunner, plan: Plan, images: Sequence[int], *, hostile: int | None
+) -> Tensor:
+    """x at the end of their chains; the rows of one parity hold hostile values throughout."""
+    rows = _ticket(plan, images).rows()
     for row in rows:
         runner.admit(row)
     for _ in range(plan.steps):
         for i, row in enumerate(rows):
-            if not ours[i]:
-                runner.state(row).fill_(HOSTILE[i % len(HOSTILE)])
+            if i % 2 == hostile:
+                runner.state(row).fill_(HOSTILE[i // 2 % len(HOSTILE)])
         runner.step(rows)
-    return [runner.state(row) for row, mine in zip(rows, ours, strict=True) if mine]
+    states = torch.stack([runner.state(row) for row in rows])
+    for row in rows:
+        runner.release(row)
+    return states
 
 
-def _ticket(plan: Plan) -> Ticket:
+def _ticket(plan: Plan, images: Sequence[int]) -> Ticket:
     return Ticket(
         job_id="agreement",
+        tenant="",
         urgency=0,
         plan=plan,
         steps=plan.steps,
         seed=SEED,
-        indices=(0,),
+        indices=tuple(images),
         deliver=lambda *_: None,
     )

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -10,12 +11,14 @@ from worker.row import EngineFault, Pixels, Row, Ticket
 from worker.scheduler import Batch, Scheduler
 
 log = logging.getLogger(__name__)
+STEPS_REMEMBERED = 1000
 
 
 class Runner(Protocol):
     """What the engine asks of the device."""
 
-    capacity: int
+    width: int  # rows in a step at most
+    slots: int  # rows under way at most
 
     def admit(self, row: Row) -> None:
         """Give a row a slot and its first state."""
@@ -36,22 +39,25 @@ class Engine(threading.Thread):
     def __init__(self, runner: Runner, *, on_fault: Callable[[], None]) -> None:
         super().__init__(name="engine", daemon=True)
         self.counters: Counter[str] = Counter()
+        self.full_steps_s: deque[float] = deque(maxlen=STEPS_REMEMBERED)  # of full width only
         self._runner = runner
-        self._scheduler = Scheduler(runner.capacity)
+        self._scheduler = Scheduler(width=runner.width, slots=runner.slots)
         self._on_fault = on_fault
         self._changed = threading.Condition()
         self._stopping = False
 
     @property
-    def capacity(self) -> int:
-        """Rows in a step at most."""
-        return self._scheduler.capacity
+    def is_full(self) -> bool:
+        """Whether there are rows for every place of a step."""
+        with self._changed:
+            rows = len(self._scheduler.under_way) + self._scheduler.waiting_rows
+            return rows >= self._scheduler.width
 
     @property
-    def rows_under_way(self) -> int:
-        """Rows running and waiting."""
+    def under_way(self) -> list[Row]:
+        """Rows that have taken a step and not their last."""
         with self._changed:
-            return len(self._scheduler.running) + self._scheduler.waiting_rows
+            return self._scheduler.under_way
 
     def submit(self, ticket: Ticket) -> None:
         """Put a ticket in line; its rows join as soon as there are places."""
@@ -71,12 +77,13 @@ class Engine(threading.Thread):
             while self._wait_for_work():
                 self.step()
         except Exception as error:
-            log.exception("step failed with %d rows", len(self._scheduler.running))
+            log.exception("step failed with %d rows", len(self._scheduler.under_way))
             self._fail_all(error)
             raise  # the device's state is unknown now: leave, and let the supervisor start afresh
 
     def step(self) -> None:
         """One denoising step for every row there is place for."""
+        started = time.perf_counter()
         with self._changed:
             batch = self._scheduler.schedule()
         for row in batch.left:
@@ -89,9 +96,11 @@ class Engine(threading.Thread):
             self._runner.step(batch.rows)
         self._count(batch)
         with self._changed:
-            finished = self._scheduler.advance()
+            finished = self._scheduler.advance(batch.rows)
         for row, pixels in zip(finished, self._runner.collect(finished), strict=True):
             self._deliver(row, pixels)
+        if len(batch.rows) == self._scheduler.width:
+            self.full_steps_s.append(time.perf_counter() - started)
 
     def _deliver(self, row: Row, pixels: Pixels) -> None:
         ticket = row.ticket
@@ -105,7 +114,7 @@ class Engine(threading.Thread):
 
     def _wait_for_work(self) -> bool:
         with self._changed:
-            while not (self._stopping or self._scheduler.running or self._scheduler.waiting_rows):
+            while self._scheduler.idle and not self._stopping:
                 self._changed.wait()
             return not self._stopping
 

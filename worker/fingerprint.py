@@ -7,12 +7,23 @@ into the fingerprint that every image records. Within a fingerprint, pixels are 
 
 import hashlib
 import json
+import logging
+import os
 import platform
+import shutil
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
 
 import torch
 
-CPU_CHUNK, CUDA_CHUNK = 16, 64
+log = logging.getLogger(__name__)
+REVISION = 2  # of our own arithmetic: one more whenever a change of code changes a pixel
+CPU_CHUNK = 16
+CUDA_PIXELS, CUDA_CHUNKS = 2**18, (8, 256)  # a step's pixels, and the rows that may come to
+
+Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
+Mode = Literal["auto", "eager", "compiled", "graph"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +35,9 @@ class Numerics:
     torch: str
     threads: int  # of one operation, on the CPU
     precision: str  # of the network; states and updates are float32 always
-    mode: str
+    mode: str  # eager; compiled: torch.compile; graph: CUDA graphs
     chunk: int  # rows a forward pass is padded to
+    revision: int = REVISION
 
     def fingerprint(self, model_sha256: str) -> str:
         """16 hex digits; equal fingerprints give equal pixels."""
@@ -33,38 +45,78 @@ class Numerics:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def resolve(*, device: str, threads: int, chunk: int | None = None) -> Numerics:
-    """The numerics of this process: float32, eager; `device` is "auto", "cpu" or "cuda".
+def resolve(
+    *,
+    device: str,
+    threads: int,
+    pixels: int,  # of one image
+    precision: Precision = "auto",
+    mode: Mode = "auto",
+    chunk: int | None = None,
+) -> Numerics:
+    """The numerics of this process; "auto" is what the device does fast.
 
-    Raises ValueError where the device asked for is not there.
+    Raises ValueError where what was asked for is not there.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: cuda was asked for, but torch sees no CUDA device")
     on_gpu = device == "cuda"
+    if not on_gpu and (mode == "graph" or precision == "tf32"):
+        raise ValueError(f"{'mode' if mode == 'graph' else 'precision'}: needs a CUDA device")
+    least, most = CUDA_CHUNKS
     return Numerics(
         device=device,
         chip=torch.cuda.get_device_name() if on_gpu else _cpu_name(),
         torch=str(torch.__version__),
         threads=0 if on_gpu else threads,
-        precision="float32",
-        mode="eager",
-        chunk=chunk or (CUDA_CHUNK if on_gpu else CPU_CHUNK),
+        precision=_precision(on_gpu) if precision == "auto" else precision,
+        mode=_mode(mode, on_gpu=on_gpu),
+        chunk=chunk or (max(least, min(most, CUDA_PIXELS // pixels)) if on_gpu else CPU_CHUNK),
     )
 
 
-def apply(numerics: Numerics) -> None:
+def apply(numerics: Numerics, data_dir: Path) -> None:
     """Set torch's process-wide switches to what the numerics say."""
+    if numerics.mode == "compiled":  # a restart must not compile again
+        cache = data_dir.resolve() / "engine" / "compiled"
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
     if numerics.device == "cpu":
         torch.set_num_threads(numerics.threads)
         return
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    tf32 = numerics.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
 
 
+def _precision(on_gpu: bool) -> str:
+    """bfloat16 where the device multiplies it faster than float32."""
+    fast = torch.cuda.get_device_capability() >= (8, 0) if on_gpu else bool(_half_units())
+    return "bfloat16" if fast else "float32"
+
+
+def _mode(asked: Mode, *, on_gpu: bool) -> str:
+    if asked == "compiled" and not shutil.which(os.environ.get("CXX", "c++")):
+        log.warning("no C++ compiler, so nothing is compiled")
+        asked = "auto"
+    if asked == "auto":
+        return "graph" if on_gpu else "eager"
+    return asked
+
+
 def _cpu_name() -> str:
-    """Machine and instruction set: what picks the kernels."""
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    """Machine and instruction sets: what picks the kernels."""
+    sets = [torch.backends.cpu.get_cpu_capability(), *_half_units()]
+    return " ".join([platform.machine(), *sets])
+
+
+def _half_units() -> list[str]:
+    """The CPU's units for bfloat16 products; torch asks no system but Linux."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return []
+    return [name for flag, name in (("avx512_bf16", "BF16"), ("amx_bf16", "AMX")) if flag in flags]

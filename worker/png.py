@@ -20,7 +20,8 @@ def encode(
 
     The sha256 is of the pixels before scaling: they are what is promised, the file is not.
     """
-    sha256 = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    pixels = np.ascontiguousarray(pixels)  # waits, where they are still on their way
+    sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
     scale = request.output.scale
     scaled = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
     record = {

@@ -1,8 +1,7 @@
 """The model a worker holds: loaded once, its plans made on demand, its description published."""
 
-import json
 import logging
-import uuid
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,14 +10,14 @@ from models.checkpoint import Checkpoint, load_checkpoint
 from models.plan import Plan, ddim_plan, ddpm_plan
 from protocol.messages import ModelInfo, SamplerInfo, SamplerSpec
 from worker import fingerprint
-from worker.chunks import agreeing_sizes
-from worker.fingerprint import Numerics
+from worker.examine import examine, sampling_net
+from worker.fingerprint import Numerics, Precision
 from worker.runner import TorchRunner
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
-CPU_ROWS, CUDA_ROWS = 32, 256
-AGREEMENT_STEPS = 10
+EPS_ERROR = 0.02  # of a reduced precision, relative: more is another model
+STEPS_OF_SLOTS, STATES_BYTES = 8, 2**29
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +58,23 @@ class ResidentModel:
 
 
 def load_resident(settings: WorkerSettings) -> ResidentModel:
-    """Load, resolve the numerics, check which chunk sizes agree. Raises CheckpointError."""
+    """Load, resolve the numerics, examine what they do. Raises CheckpointError or ValueError."""
     checkpoint = load_checkpoint(settings.model)
-    numerics = fingerprint.resolve(device=settings.device, threads=settings.threads)
-    fingerprint.apply(numerics)
-    sizes = _agreed(checkpoint, numerics, settings.data_dir)
-    if sizes == (1,):
-        numerics = fingerprint.resolve(device=numerics.device, threads=settings.threads, chunk=1)
-    rows = settings.rows or (CPU_ROWS if numerics.device == "cpu" else CUDA_ROWS)
-    runner = TorchRunner(checkpoint.net, device=numerics.device, capacity=rows, sizes=sizes)
+    numerics = _resolved(settings, checkpoint, settings.precision)
+    finding = examine(checkpoint, numerics, settings.data_dir)
+    if finding.eps_error > EPS_ERROR:
+        log.warning("%s is off by %.1f %%: float32", numerics.precision, 100 * finding.eps_error)
+        numerics = _resolved(settings, checkpoint, "float32")
+        finding = examine(checkpoint, numerics, settings.data_dir)
+    runner = TorchRunner(
+        sampling_net(checkpoint, numerics),
+        device=numerics.device,
+        slots=_slots(checkpoint, numerics.chunk),
+        sizes=finding.chunks,
+        graphed=numerics.mode == "graph",
+    )
     model = ResidentModel(model_name(settings.model), checkpoint, numerics, runner)
-    log.info("model %s, engine %s: %s, chunks %s", model.name, model.engine, numerics, sizes)
+    log.info("model %s, engine %s: %s, %s", model.name, model.engine, numerics, finding)
     return model
 
 
@@ -99,15 +104,21 @@ def _plan(checkpoint: Checkpoint, spec: SamplerSpec) -> Plan:
     )
 
 
-def _agreed(checkpoint: Checkpoint, numerics: Numerics, data_dir: Path) -> tuple[int, ...]:
-    """The chunk sizes that round alike; checked once for each fingerprint and kept in DATA_DIR."""
-    kept = data_dir / "engine" / f"{numerics.fingerprint(checkpoint.sha256)}.json"
-    if kept.exists():
-        return tuple(json.loads(kept.read_text())["chunks"])
-    plan = ddpm_plan(checkpoint.schedule, min(AGREEMENT_STEPS, checkpoint.schedule.T))
-    sizes = agreeing_sizes(checkpoint.net, plan, device=numerics.device, chunk=numerics.chunk)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    staged = kept.with_suffix(f".{uuid.uuid4().hex}.part")  # others may be at it
-    staged.write_text(json.dumps({"chunks": sizes}))
-    staged.replace(kept)
-    return sizes
+def _resolved(settings: WorkerSettings, checkpoint: Checkpoint, precision: Precision) -> Numerics:
+    _, height, width = checkpoint.net.config.image_shape
+    numerics = fingerprint.resolve(
+        device=settings.device,
+        threads=settings.threads,
+        pixels=height * width,
+        precision=precision,
+        mode=settings.mode,
+        chunk=settings.rows,
+    )
+    fingerprint.apply(numerics, settings.data_dir)
+    return numerics
+
+
+def _slots(checkpoint: Checkpoint, chunk: int) -> int:
+    """Rows under way at once: enough that no job waits for another's chain, in bounded memory."""
+    state_bytes = 8 * math.prod(checkpoint.net.config.image_shape)  # x and x0_prev
+    return max(2 * chunk, min(STEPS_OF_SLOTS * chunk, STATES_BYTES // state_bytes))

@@ -26,6 +26,7 @@ class Ticket:
     """
 
     job_id: str
+    tenant: str
     urgency: int  # 0 first
     plan: Any  # a models.Plan; the runner's business
     steps: int
@@ -36,6 +37,7 @@ class Ticket:
     done: "Future[None]" = field(default_factory=Future)
     rows_open: int = 0
     steps_taken: int = 0  # by all rows together
+    since: int = 0  # in the scheduler's steps, when it came
 
     def __post_init__(self) -> None:
         self.rows_open = len(self.indices)

@@ -5,6 +5,7 @@ which slots it is for, and reads nothing back.
 """
 
 from collections import Counter
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,30 +14,41 @@ from models.diffusion import reverse_step
 from models.noise import Purpose, normal
 from models.pixels import to_uint8
 from models.plan import COLUMNS, Plan
-from models.unet import UNet
+from worker.cuda import Graphs, Landing
 from worker.row import Pixels, Row
 
 
-class TorchRunner:
-    """Fixed slots for `capacity` rows, and one more that padding works on.
+class Net(Protocol):
+    """What the runner asks of a network: see `models.sampling_net.SamplingNet`."""
 
-    A step of any number of rows runs as chunks of the sizes given, padded; every size must round
-    like the largest (see `chunks`), which makes a row's pixels independent of its neighbours.
+    shape: tuple[int, int, int]
+    T: int
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """float32 (B, C, H, W), int64 (B,) -> eps like x_t."""
+
+
+class TorchRunner:
+    """Fixed slots for the states of many rows, and one more that padding works on.
+
+    A step takes up to sizes[0] rows, padded to the smallest of the sizes that holds them; every
+    size must round like the largest (see `chunks`), so a row's pixels do not tell its neighbours.
     """
 
-    def __init__(self, net: UNet, *, device: str, capacity: int, sizes: tuple[int, ...]) -> None:
-        self.capacity = capacity
-        self.sizes = tuple(sorted(sizes, reverse=True))
-        self.shape = net.config.image_shape
-        self._net = net.to(device).eval()
+    def __init__(
+        self, net: Net, *, device: str, slots: int, sizes: tuple[int, ...], graphed: bool = False
+    ) -> None:
+        self.slots, self.width = slots, sizes[0]
+        self._sizes = tuple(sorted(sizes))
+        self._net, self._shape = net, net.shape
         self._device = torch.device(device)
-        self._scratch = capacity
-        self._x = self._zeros(*self.shape)
-        self._x0 = self._zeros(*self.shape)
+        self._scratch = slots
+        self._x, self._x0 = self._zeros(*net.shape), self._zeros(*net.shape)
         self._seed, self._index = self._zeros(dtype=torch.int64), self._zeros(dtype=torch.int64)
         self._position, self._plan = self._zeros(dtype=torch.int64), self._zeros(dtype=torch.int64)
-        self._free = list(range(capacity))
-        self._tables = _PlanTables(capacity, self._device)
+        self._free = list(range(slots))
+        self._tables = _PlanTables(slots, net.T, self._device)
+        self._take = Graphs(self._advance, self._scratch) if graphed else self._advance
 
     @torch.inference_mode()
     def admit(self, row: Row) -> None:
@@ -48,31 +60,30 @@ class TorchRunner:
         one = slice(slot, slot + 1)
         zero = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._x[one] = normal(
-            self._seed[one], self._index[one], zero, Purpose.FIRST_STATE, self.shape
+            self._seed[one], self._index[one], zero, Purpose.FIRST_STATE, self._shape
         )
         self._x0[one] = 0.0
 
     @torch.inference_mode()
     def step(self, rows: list[Row]) -> None:
-        """Take every row one position further, in chunks."""
-        start = 0
-        for size in cover(len(rows), self.sizes):
-            chunk = rows[start : start + size]
-            padding = [self._scratch] * (size - len(chunk))
-            slots = torch.tensor([row.slot for row in chunk] + padding, device=self._device)
-            self._step_chunk(slots, noisy=any(row.ticket.plan.stochastic for row in chunk))
-            start += size
+        """Take up to `width` rows one position further."""
+        size = next(size for size in self._sizes if size >= len(rows))
+        slots = [row.slot for row in rows] + [self._scratch] * (size - len(rows))
+        self._take(self._upload(slots), noisy=any(row.ticket.plan.stochastic for row in rows))
 
     @torch.inference_mode()
     def collect(self, rows: list[Row]) -> list[Pixels]:
-        """The finished rows' images as uint8 (H, W, C) arrays; their slots are free afterwards."""
+        """The finished rows' images: what numpy makes uint8 (H, W, C) of. Their slots are free."""
         if not rows:
             return []
-        slots = torch.tensor([row.slot for row in rows], device=self._device)
-        pixels = to_uint8(self._x[slots]).permute(0, 2, 3, 1).cpu().numpy()
+        slots = self._upload([row.slot for row in rows])
+        pixels = to_uint8(self._x[slots]).permute(0, 2, 3, 1).contiguous()
         for row in rows:
             self.release(row)
-        return list(pixels)
+        if pixels.is_cuda:
+            landing = Landing(pixels)
+            return [landing.image(i) for i in range(len(rows))]
+        return list(pixels.numpy())
 
     def release(self, row: Row) -> None:
         """Free a row's slot and its hold on the plan."""
@@ -84,7 +95,7 @@ class TorchRunner:
         """(C, H, W) a view of a running row's x, for tests and agreement checks."""
         return self._x[row.slot]
 
-    def _step_chunk(self, slots: Tensor, *, noisy: bool) -> None:
+    def _advance(self, slots: Tensor, *, noisy: bool) -> None:
         position = self._position[slots]
         coefficients = self._tables.lines(self._plan[slots], position)  # (M, 9)
         x = self._x[slots]
@@ -92,23 +103,29 @@ class TorchRunner:
         noise = None
         if noisy:  # s is 0 in every other row, so leaving the noise out changes nothing
             noise = normal(
-                self._seed[slots], self._index[slots], position, Purpose.STEP, self.shape
+                self._seed[slots], self._index[slots], position, Purpose.STEP, self._shape
             )
         x, x0 = reverse_step(coefficients, x, eps, self._x0[slots], noise)
         self._x[slots], self._x0[slots] = x, x0
         self._position[slots] = position + 1
         self._position[self._scratch] = 0
 
+    def _upload(self, slots: list[int]) -> Tensor:
+        """Without waiting for what the device is still doing."""
+        if self._device.type == "cpu":
+            return torch.tensor(slots)
+        return torch.tensor(slots, pin_memory=True).to(self._device, non_blocking=True)
+
     def _zeros(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        return torch.zeros(self.capacity + 1, *shape, dtype=dtype, device=self._device)
+        return torch.zeros(self.slots + 1, *shape, dtype=dtype, device=self._device)
 
 
 class _PlanTables:
     """Plans in use, on the device, counted by the rows that use them; line 0 is padding's."""
 
-    def __init__(self, capacity: int, device: torch.device) -> None:
-        self._tables = torch.zeros(capacity + 1, 1, len(COLUMNS), device=device)
-        self._free = list(range(1, capacity + 1))
+    def __init__(self, plans: int, T: int, device: torch.device) -> None:  # noqa: N803
+        self._tables = torch.zeros(plans + 1, T, len(COLUMNS), device=device)
+        self._free = list(range(1, plans + 1))
         self._numbers: dict[Plan, int] = {}
         self._users: Counter[Plan] = Counter()
 
@@ -116,9 +133,7 @@ class _PlanTables:
         """The plan's number, uploading it where no row uses it yet."""
         if plan not in self._numbers:
             number = self._numbers[plan] = self._free.pop()
-            self._make_room(plan.steps)
-            table = torch.from_numpy(plan.table).to(self._tables)
-            self._tables[number, : plan.steps] = table
+            self._tables[number, : plan.steps] = torch.from_numpy(plan.table).to(self._tables)
         self._users[plan] += 1
         return self._numbers[plan]
 
@@ -132,18 +147,3 @@ class _PlanTables:
     def lines(self, numbers: Tensor, positions: Tensor) -> Tensor:
         """(M,), (M,) -> (M, 9): each row's coefficients."""
         return self._tables[numbers, positions]
-
-    def _make_room(self, steps: int) -> None:
-        """Lengthen all tables; happens once for the longest chain."""
-        missing = steps - self._tables.shape[1]
-        if missing > 0:
-            self._tables = torch.nn.functional.pad(self._tables, (0, 0, 0, missing))
-
-
-def cover(rows: int, sizes: tuple[int, ...]) -> list[int]:
-    """Chunk sizes (given largest first) for a number of rows, with the least padding.
-
-    Whole chunks of the largest size; the rest takes the smallest size that holds it.
-    """
-    full, rest = divmod(rows, sizes[0])
-    return [sizes[0]] * full + ([min(s for s in sizes if s >= rest)] if rest else [])

@@ -1,88 +1,160 @@
-"""Who is in the next step: pure decisions, no clock, no device, no Redis."""
+"""Who is in the next step: pure decisions, no clock, no device, no Redis.
 
-from collections import OrderedDict, deque
-from dataclasses import dataclass
+The places of a step are dealt out one by one: to the most urgent jobs first; among those of one
+urgency to each tenant in turn, and to each of a tenant's jobs in turn. A place costs every row the
+same, so taking turns is deficit round-robin with a quantum of one place. A row that gets none waits
+with its state for the next step: nobody waits for another's chain to end, only for a turn.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from itertools import count
 
 from worker.row import Row, Ticket
+
+AGEING_STEPS = 1000  # after so many steps in line a ticket counts as one level more urgent
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The rows of one step, and how they differ from those of the step before."""
 
-    rows: list[Row]
-    joined: list[Row]
-    left: list[Row]  # dropped before their end; their slots are free again
+    rows: list[Row] = field(default_factory=list)
+    joined: list[Row] = field(default_factory=list)  # these take their first step
+    left: list[Row] = field(default_factory=list)  # dropped before their end
+
+
+@dataclass(eq=False, slots=True)
+class _Line:
+    """One job: its rows under way and, behind them, those that have no state yet."""
+
+    tenant: str
+    turn: int = 0  # when it last had a place
+    under_way: list[Row] = field(default_factory=list)
+    waiting: deque[Row] = field(default_factory=deque)
+
+    def forget_dropped(self) -> list[Row]:
+        """Take out the rows whose ticket is over; return those that were under way."""
+        while self.waiting and self.waiting[0].ticket.done.done():
+            self.waiting.popleft()
+        left = [row for row in self.under_way if row.ticket.done.done()]
+        if left:
+            self.under_way = [row for row in self.under_way if not row.ticket.done.done()]
+        return left
+
+    def urgency(self, now: int, ageing_steps: int) -> int:
+        """That of its oldest ticket; 0 first."""
+        ticket = (self.under_way or self.waiting)[0].ticket
+        return max(0, ticket.urgency - (now - ticket.since) // ageing_steps)
 
 
 class Scheduler:
-    """Rows join at any step and leave when done.
+    """Deals out `width` places a step, to rows of which up to `slots` may be under way."""
 
-    Free places go to the most urgent jobs first, and in turn to jobs of the same urgency, so a
-    job of ten thousand images does not stand in front of a job of one.
-    """
+    def __init__(self, *, width: int, slots: int, ageing_steps: int = AGEING_STEPS) -> None:
+        assert width <= slots, f"{slots} slots for a step of {width}"
+        self.width, self.slots = width, slots
+        self._ageing_steps = ageing_steps
+        self._lines: dict[str, _Line] = {}
+        self._tenant_turns: dict[str, int] = {}
+        self._turns = count(1)
+        self._now = 0  # in steps
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.running: list[Row] = []
-        self._waiting: dict[int, OrderedDict[str, deque[Row]]] = {}
+    @property
+    def under_way(self) -> list[Row]:
+        """Rows that have a state on the device."""
+        return [row for line in self._lines.values() for row in line.under_way]
 
     @property
     def waiting_rows(self) -> int:
-        """Rows submitted that have no place yet."""
-        return sum(len(line) for jobs in self._waiting.values() for line in jobs.values())
+        """Rows submitted that have no state yet."""
+        return sum(len(line.waiting) for line in self._lines.values())
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job is in line."""
+        return not self._lines
 
     def submit(self, ticket: Ticket) -> None:
         """Put a ticket's rows in line, behind those of its own job."""
-        jobs = self._waiting.setdefault(ticket.urgency, OrderedDict())
-        jobs.setdefault(ticket.job_id, deque()).extend(ticket.rows())
+        ticket.since = self._now
+        line = self._lines.setdefault(ticket.job_id, _Line(ticket.tenant))
+        line.waiting.extend(ticket.rows())
 
     def schedule(self) -> Batch:
-        """Let dropped rows go, fill the places that are free, return this step's rows."""
-        left = [row for row in self.running if row.ticket.done.done()]
-        self.running = [row for row in self.running if not row.ticket.done.done()]
-        joined: list[Row] = []
-        while len(self.running) < self.capacity:
-            row = self._next_waiting()
-            if row is None:
-                break
-            joined.append(row)
-            self.running.append(row)
-        return Batch(list(self.running), joined, left)
+        """Let dropped rows go, then deal out the places of the next step."""
+        self._now += 1
+        left = [row for line in self._lines.values() for row in line.forget_dropped()]
+        self._forget_empty()
+        batch = Batch(left=left)
+        free = self.slots - len(self.under_way)
+        for level in self._levels():
+            self._deal(level, batch, free)
+        return batch
 
-    def advance(self) -> list[Row]:
-        """Count the step just taken; take out and return the rows that have reached their end."""
-        for row in self.running:
+    def advance(self, rows: list[Row]) -> list[Row]:
+        """Count the step that these rows took; take out and return those at their end."""
+        for row in rows:
             row.position += 1
             row.ticket.steps_taken += 1
-        finished = [row for row in self.running if row.finished]
-        self.running = [row for row in self.running if not row.finished]
+        finished = [row for row in rows if row.finished]
+        for job_id in {row.ticket.job_id for row in finished}:
+            line = self._lines[job_id]
+            line.under_way = [row for row in line.under_way if not row.finished]
+        self._forget_empty()
         return finished
 
     def tickets(self) -> set[Ticket]:
-        """Every ticket with a row running or waiting."""
-        waiting = (row for jobs in self._waiting.values() for line in jobs.values() for row in line)
-        return {row.ticket for row in (*self.running, *waiting)}
+        """Every ticket with a row in line."""
+        return {
+            row.ticket for line in self._lines.values() for row in (*line.under_way, *line.waiting)
+        }
 
-    def _next_waiting(self) -> Row | None:
-        """The next job's next row; the job then goes to the end of its line of jobs."""
-        for urgency in sorted(self._waiting):
-            jobs = self._waiting[urgency]
-            while jobs:
-                job_id, line = jobs.popitem(last=False)
-                row = _pop_open(line)
-                if line:
-                    jobs[job_id] = line
-                if row is not None:
-                    return row
-            del self._waiting[urgency]
-        return None
+    def _levels(self) -> list[list[_Line]]:
+        """The lines of each urgency, most urgent first."""
+        levels: dict[int, list[_Line]] = {}
+        for line in self._lines.values():
+            levels.setdefault(line.urgency(self._now, self._ageing_steps), []).append(line)
+        return [levels[urgency] for urgency in sorted(levels)]
 
+    def _deal(self, lines: list[_Line], batch: Batch, free: int) -> None:
+        """Place after place to whoever has waited longest for one: tenant, then job."""
+        tenants: dict[str, list[tuple[int, int, _Line, Iterator[Row]]]] = {}
+        for order, line in enumerate(lines):
+            hand = (line.turn, order, line, self._rows(line, batch, free))
+            tenants.setdefault(line.tenant, []).append(hand)
+        turns = [(self._tenant_turns.get(tenant, 0), tenant) for tenant in tenants]
+        heapify(turns)
+        for hands in tenants.values():
+            heapify(hands)
+        while turns and len(batch.rows) < self.width:
+            turn, tenant = heappop(turns)
+            _, order, line, rows = heappop(tenants[tenant])
+            row = next(rows, None)
+            if row is not None:
+                batch.rows.append(row)
+                line.turn = turn = self._tenant_turns[tenant] = next(self._turns)
+                heappush(tenants[tenant], (turn, order, line, rows))
+            if tenants[tenant]:
+                heappush(turns, (turn, tenant))
 
-def _pop_open(line: deque[Row]) -> Row | None:
-    """The first row whose ticket has not been dropped."""
-    while line:
-        row = line.popleft()
-        if not row.ticket.done.done():
-            return row
-    return None
+    def _rows(self, line: _Line, batch: Batch, free: int) -> Iterator[Row]:
+        """What a job would put into this step: oldest first, new ones while there are slots."""
+        yield from list(line.under_way)
+        while line.waiting and len(batch.joined) < free:
+            row = line.waiting.popleft()
+            if not row.ticket.done.done():
+                line.under_way.append(row)
+                batch.joined.append(row)
+                yield row
+
+    def _forget_empty(self) -> None:
+        for job_id in [
+            j for j, line in self._lines.items() if not (line.under_way or line.waiting)
+        ]:
+            del self._lines[job_id]
+        tenants = {line.tenant for line in self._lines.values()}
+        for tenant in self._tenant_turns.keys() - tenants:
+            del self._tenant_turns[tenant]

@@ -1,5 +1,7 @@
 """A worker's parts, put together: model, engine, shards, registry, reaper."""
 
+import statistics
+
 from redis import Redis
 from rq import Queue
 
@@ -33,7 +35,7 @@ class WorkerService:
     @property
     def is_full(self) -> bool:
         """Whether as many rows are under way as fit in a step."""
-        return self.engine.rows_under_way >= self.engine.capacity
+        return self.engine.is_full
 
     def start(self) -> None:
         """Begin to step, and tell the world."""
@@ -49,8 +51,9 @@ class WorkerService:
                 model=self.model.name,
                 device=self.model.numerics.chip,
                 precision=self.model.numerics.precision,
+                mode=self.model.numerics.mode,
                 engine=self.model.engine,
-                counters=dict(self.engine.counters),
+                counters={**self.engine.counters, **step_times(self.engine)},
             )
         )
         self.shards.report()
@@ -63,3 +66,12 @@ class WorkerService:
 
     def _fault(self) -> None:
         self.faulted = True
+
+
+def step_times(engine: Engine) -> dict[str, int]:
+    """Median and 99th percentile of the last full steps, in microseconds; empty before two."""
+    seconds = list(engine.full_steps_s)
+    if len(seconds) < 2:
+        return {}
+    percentiles = statistics.quantiles(seconds, n=100)
+    return {"step_p50_us": int(1e6 * percentiles[49]), "step_p99_us": int(1e6 * percentiles[98])}

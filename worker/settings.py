@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.fingerprint import Mode, Precision
+
 
 class WorkerSettings(BaseSettings):
     """Each is an environment variable: REDIS_URL, DATA_DIR, WORKER_MODEL, WORKER_DEVICE ..."""
@@ -19,4 +21,6 @@ class WorkerSettings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
     rows: Annotated[int, Field(ge=1, le=4096)] | None = None  # in a step; None: by device
+    precision: Precision = "auto"
+    mode: Mode = "auto"
     grace_s: Annotated[float, Field(ge=0)] = 20.0  # to finish what runs, after SIGTERM

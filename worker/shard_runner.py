@@ -148,6 +148,7 @@ class ShardRunner:
         there = self._store.manifests(held.job_id, indices)
         return Ticket(
             job_id=held.job_id,
+            tenant=held.tenant,
             urgency=URGENCY[request.priority],
             plan=plan,
             steps=plan.steps,
@@ -186,6 +187,8 @@ class ShardRunner:
             "model": self._model.name,
             "model_sha256": self._model.checkpoint.sha256,
             "engine": self._model.engine,
+            "precision": self._model.numerics.precision,
+            "mode": self._model.numerics.mode,
         }
         png, manifest = encode(pixels, index, request, provenance)
         persist(lambda: self._images.put(held.job_id, index - request.first_index, png))

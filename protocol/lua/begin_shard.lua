@@ -1,5 +1,5 @@
 -- ARGS: 1 shard, 2 worker, 3 engine fingerprint, 4 engine key prefix, 5 model sha256
--- Returns 'closed', 'elsewhere', or the epoch and the request.
+-- Returns 'closed', 'elsewhere', or the epoch, the tenant and the request.
 local shard, worker, engine = ARGS[1], ARGS[2], ARGS[3]
 if field('status') == 'running' then fail_if_overdue() end
 local status = field('status')
@@ -27,4 +27,4 @@ if status == 'queued' then
   leave_waiting_line()
   emit('running')
 end
-return {'begun', tostring(epoch), field('request')}
+return {'begun', tostring(epoch), field('tenant') or '', field('request')}

@@ -4,76 +4,122 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from worker.row import Dropped, Row, Ticket
-from worker.scheduler import Scheduler
-
-
-def ticket(job: str, *, n: int, steps: int = 3, urgency: int = 1) -> Ticket:
-    return Ticket(
-        job_id=job,
-        urgency=urgency,
-        plan=None,
-        steps=steps,
-        seed=0,
-        indices=tuple(range(n)),
-        deliver=lambda index, pixels: None,
-    )
+from tests.worker.lines import jobs_of, step, ticket
+from worker.row import Dropped
+from worker.scheduler import AGEING_STEPS, Scheduler
 
 
-def jobs_of(rows: list[Row]) -> Counter[str]:
-    return Counter(row.ticket.job_id for row in rows)
+def scheduler_of(width: int, *, slots: int | None = None) -> Scheduler:
+    return Scheduler(width=width, slots=slots or 8 * width)
 
 
 def test_a_late_arrival_starts_before_the_first_has_finished() -> None:
-    scheduler = Scheduler(capacity=4)
+    scheduler = scheduler_of(4)
     scheduler.submit(ticket("first", n=2))
-    scheduler.schedule()
-    scheduler.advance()
+    step(scheduler)
     scheduler.submit(ticket("late", n=2))
     assert jobs_of(scheduler.schedule().rows) == {"first": 2, "late": 2}
 
 
-def test_a_large_job_does_not_stand_in_front_of_a_small_one() -> None:
-    scheduler = Scheduler(capacity=4)
-    scheduler.submit(ticket("large", n=100, steps=1))
-    scheduler.schedule()
-    scheduler.submit(ticket("small", n=1, steps=1))
-    scheduler.advance()
-    assert jobs_of(scheduler.schedule().rows) == {"large": 3, "small": 1}
+def test_a_small_job_beside_a_large_one_is_in_every_step_from_the_first() -> None:
+    scheduler = scheduler_of(4)
+    scheduler.submit(ticket("large", n=10_000, steps=1000))
+    step(scheduler)
+    small = ticket("small", n=1, steps=250)
+    scheduler.submit(small)
+    for _ in range(250):
+        assert small.steps_taken < 250
+        step(scheduler)
+    assert small.steps_taken == 250
 
 
-def test_jobs_of_one_urgency_take_turns() -> None:
-    scheduler = Scheduler(capacity=6)
+def test_rows_that_made_way_go_on_before_new_ones_start() -> None:
+    scheduler = scheduler_of(4)
+    large = ticket("large", n=100, steps=10)
+    scheduler.submit(large)
+    step(scheduler)
+    scheduler.submit(ticket("small", n=2, steps=1))
+    step(scheduler)
+    assert len(scheduler.under_way) == 4
+    batch = scheduler.schedule()
+    assert not batch.joined
+    assert sorted(row.index for row in batch.rows) == [0, 1, 2, 3]
+
+
+def test_jobs_of_one_tenant_take_turns() -> None:
+    scheduler = scheduler_of(6)
     for job in "abc":
         scheduler.submit(ticket(job, n=10))
     assert jobs_of(scheduler.schedule().rows) == {"a": 2, "b": 2, "c": 2}
 
 
+def test_tenants_share_alike_however_many_jobs_they_have() -> None:
+    scheduler = scheduler_of(6)
+    for i in range(10):
+        scheduler.submit(ticket(f"greedy{i}", n=10, tenant="greedy"))
+    scheduler.submit(ticket("modest", n=10, tenant="modest"))
+    places = Counter(row.ticket.tenant for row in scheduler.schedule().rows)
+    assert places == {"greedy": 3, "modest": 3}
+
+
+@given(jobs=st.integers(1, 7), width=st.integers(1, 8), steps=st.integers(1, 30))
+def test_places_differ_by_one_at_most_between_jobs_that_always_want_more(
+    jobs: int, width: int, steps: int
+) -> None:
+    scheduler = scheduler_of(width, slots=1000)
+    for i in range(jobs):
+        scheduler.submit(ticket(f"job{i}", n=300, steps=1000))
+    places: Counter[str] = Counter({f"job{i}": 0 for i in range(jobs)})
+    for _ in range(steps):
+        places += jobs_of(step(scheduler).rows)
+    given_out = [places[f"job{i}"] for i in range(jobs)]
+    assert sum(given_out) == steps * width
+    assert max(given_out) - min(given_out) <= 1
+
+
 def test_the_more_urgent_job_goes_first_whenever_it_came() -> None:
-    scheduler = Scheduler(capacity=2)
+    scheduler = scheduler_of(2)
     scheduler.submit(ticket("normal", n=5, urgency=1))
+    step(scheduler)
     scheduler.submit(ticket("high", n=2, urgency=0))
     assert jobs_of(scheduler.schedule().rows) == {"high": 2}
 
 
-def test_rows_leave_when_their_own_chain_ends() -> None:
-    scheduler = Scheduler(capacity=2)
-    scheduler.submit(ticket("short", n=1, steps=1))
-    scheduler.submit(ticket("long", n=1, steps=2))
-    scheduler.schedule()
-    assert jobs_of(scheduler.advance()) == {"short": 1}
-    assert jobs_of(scheduler.schedule().rows) == {"long": 1}
-    assert jobs_of(scheduler.advance()) == {"long": 1}
+def test_what_the_urgent_leave_free_is_used() -> None:
+    scheduler = scheduler_of(3)
+    scheduler.submit(ticket("low", n=5, urgency=2))
+    scheduler.submit(ticket("high", n=1, urgency=0))
+    assert jobs_of(scheduler.schedule().rows) == {"high": 1, "low": 2}
+
+
+def test_a_job_of_low_priority_is_not_kept_waiting_for_ever() -> None:
+    scheduler = scheduler_of(2)
+    low = ticket("low", n=1, steps=50, urgency=2)
+    scheduler.submit(low)
+    for i in range(2 * AGEING_STEPS + 150):
+        if i % 10 == 0:
+            scheduler.submit(ticket("high", n=2, steps=10, urgency=0))
+        step(scheduler)
+    assert low.steps_taken == 50
+
+
+def test_a_job_waits_while_every_slot_is_taken_and_then_joins() -> None:
+    scheduler = scheduler_of(2, slots=2)
+    scheduler.submit(ticket("first", n=2, steps=2))
+    step(scheduler)
+    scheduler.submit(ticket("second", n=2, steps=1))
+    assert jobs_of(step(scheduler).rows) == {"first": 2}
+    assert jobs_of(step(scheduler).rows) == {"second": 2}
+    assert scheduler.idle
 
 
 def test_a_dropped_tickets_rows_leave_and_its_waiting_rows_never_join() -> None:
-    scheduler = Scheduler(capacity=2)
+    scheduler = scheduler_of(2)
     dropped = ticket("dropped", n=5)
     scheduler.submit(dropped)
     scheduler.submit(ticket("kept", n=1))
-    scheduler.schedule()
+    step(scheduler)
     dropped.drop(Dropped("canceled"))
     batch = scheduler.schedule()
     assert jobs_of(batch.left) == {"dropped": 1}
@@ -81,62 +127,13 @@ def test_a_dropped_tickets_rows_leave_and_its_waiting_rows_never_join() -> None:
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 10))
-def test_every_row_runs_exactly_its_steps(sizes: list[int], capacity: int) -> None:
-    scheduler = Scheduler(capacity)
+def test_every_row_runs_exactly_its_steps(sizes: list[int], width: int) -> None:
+    scheduler = scheduler_of(width)
     for i, n in enumerate(sizes):
         scheduler.submit(ticket(f"job{i}", n=n, steps=1 + i % 3))
-    finished: list[Row] = []
-    for _ in range(3 * sum(sizes)):
-        scheduler.schedule()
-        finished += scheduler.advance()
-    assert jobs_of(finished) == {f"job{i}": n for i, n in enumerate(sizes)}
-    assert all(row.position == row.ticket.steps for row in finished)
-    assert scheduler.waiting_rows == 0
-    assert not scheduler.running
-
-
-class Arrivals(RuleBasedStateMachine):
-    """Any order of submits, drops and steps: no row twice, never too many, none forgotten."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scheduler = Scheduler(capacity=5)
-        self.tickets: list[Ticket] = []
-        self.finished: list[Row] = []
-
-    @rule(n=st.integers(1, 12), steps=st.integers(1, 4), urgency=st.integers(0, 2))
-    def submit(self, n: int, steps: int, urgency: int) -> None:
-        new = ticket(f"job{len(self.tickets) % 4}", n=n, steps=steps, urgency=urgency)
-        self.tickets.append(new)
-        self.scheduler.submit(new)
-
-    @rule(which=st.integers(0, 30))
-    def drop(self, which: int) -> None:
-        if self.tickets:
-            self.tickets[which % len(self.tickets)].drop(Dropped("canceled"))
-
-    @rule()
-    def step(self) -> None:
-        batch = self.scheduler.schedule()
-        places_left = self.scheduler.capacity - len(batch.rows)
-        assert places_left == 0 or self.scheduler.waiting_rows == 0, "a place stays empty"
-        self.finished += self.scheduler.advance()
-
-    @invariant()
-    def rows_are_unique_and_few(self) -> None:
-        running = self.scheduler.running
-        assert len(running) <= self.scheduler.capacity
-        seen = [(id(row.ticket), row.index) for row in (*running, *self.finished)]
-        assert len(seen) == len(set(seen))
-
-    def teardown(self) -> None:
-        for _ in range(10_000):
-            if not (self.scheduler.running or self.scheduler.waiting_rows):
-                break
-            self.step()
-        ended = Counter(id(row.ticket) for row in self.finished)
-        for each in self.tickets:
-            assert each.done.done() or ended[id(each)] == len(each.indices)
-
-
-TestArrivals = Arrivals.TestCase
+    finished: Counter[str] = Counter()
+    while not scheduler.idle:
+        batch = scheduler.schedule()
+        finished += jobs_of(scheduler.advance(batch.rows))
+        assert all(row.position <= row.ticket.steps for row in batch.rows)
+    assert finished == {f"job{i}": n for i, n in enumerate(sizes)}

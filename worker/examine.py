@@ -1,0 +1,93 @@
+"""What a precision does to a model, found before its first job and kept in DATA_DIR.
+
+Two findings: how far the predicted noise is from float32's, and which chunk sizes round alike.
+"""
+
+import json
+import math
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from models.checkpoint import Checkpoint
+from models.diffusion import reverse_step
+from models.noise import Purpose, normal
+from models.plan import Plan, ddim_plan, ddpm_plan
+from models.sampling_net import SamplingNet
+from worker.chunks import agreeing_sizes
+from worker.fingerprint import Numerics
+
+CHAIN_STEPS = 10
+ROWS = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`eps_error`: see the function."""
+
+    chunks: tuple[int, ...]
+    eps_error: float
+
+
+def examine(checkpoint: Checkpoint, numerics: Numerics, data_dir: Path) -> Finding:
+    """The finding for a fingerprint: from DATA_DIR, or made now and kept there."""
+    kept = data_dir / "engine" / f"{numerics.fingerprint(checkpoint.sha256)}.json"
+    if kept.exists():
+        found = json.loads(kept.read_text())
+        return Finding(chunks=tuple(found["chunks"]), eps_error=found["eps_error"])
+    finding = _found(checkpoint, numerics)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    staged = kept.with_suffix(f".{uuid.uuid4().hex}.part")  # others may be at it
+    staged.write_text(json.dumps(asdict(finding)))
+    staged.replace(kept)
+    return finding
+
+
+def sampling_net(checkpoint: Checkpoint, numerics: Numerics) -> SamplingNet:
+    """The checkpoint's network as these numerics run it."""
+    return SamplingNet(
+        checkpoint.net,
+        checkpoint.schedule.T,
+        device=numerics.device,
+        precision=numerics.precision,
+        compiled=numerics.mode == "compiled",
+    )
+
+
+def _found(checkpoint: Checkpoint, numerics: Numerics) -> Finding:
+    T = checkpoint.schedule.T  # noqa: N806
+    net = sampling_net(checkpoint, numerics)
+    error = 0.0
+    if numerics.precision != "float32":
+        exact = SamplingNet(checkpoint.net, T, device=numerics.device)
+        error = eps_error(net, exact, ddim_plan(checkpoint.schedule, min(CHAIN_STEPS, T)))
+    chunks = agreeing_sizes(
+        net,
+        ddpm_plan(checkpoint.schedule, min(CHAIN_STEPS, T)),
+        device=numerics.device,
+        chunk=numerics.chunk,
+        graphed=numerics.mode == "graph",
+    )
+    return Finding(chunks, error)
+
+
+@torch.inference_mode()
+def eps_error(net: SamplingNet, exact: SamplingNet, plan: Plan) -> float:
+    """||sigma (eps - eps')|| / ||sigma eps|| over a chain that `exact` takes; inf for no number.
+
+    sigma = sqrt(1 - alpha_bar) is what an error of eps weighs in x0_hat. Unweighted, the last step
+    alone would decide: there eps is a hundredth of what the network sees.
+    """
+    index = torch.arange(ROWS, device=net.device)
+    zero = torch.zeros_like(index)
+    x = normal(zero, index, zero, Purpose.FIRST_STATE, net.shape)
+    x0, off, whole = torch.zeros_like(x), 0.0, 0.0
+    for line in torch.from_numpy(plan.table).to(x):
+        t, sigma = line[0].long().expand(ROWS), line[2] / line[1]
+        eps, approximate = exact(x, t), net(x, t)
+        off += float((sigma * (approximate - eps)).square().sum())
+        whole += float((sigma * eps).square().sum())
+        x, x0 = reverse_step(line.expand(ROWS, -1), x, eps, x0, None)
+    return math.sqrt(off / whole) if math.isfinite(off) else math.inf

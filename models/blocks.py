@@ -61,12 +61,13 @@ class ResnetBlock(nn.Module):
         self.conv_shortcut = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else None
 
     def forward(self, x: Tensor, shifts: Tensor) -> Tensor:
-        h: Tensor = self.conv1(F.silu(self.norm1(x)))
-        h = h + shifts[:, self.place, None, None]
-        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        h: Tensor = self.conv1(F.silu(self.norm1(x), inplace=True))
+        h += shifts[:, self.place, None, None]
+        h = self.conv2(self.dropout(F.silu(self.norm2(h), inplace=True)))
         if self.conv_shortcut is not None:
             x = self.conv_shortcut(x)
-        return x + h
+        h += x
+        return h
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

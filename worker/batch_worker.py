@@ -22,6 +22,7 @@ from rq.timeouts import BaseDeathPenalty
 from rq.worker import WorkerStatus
 
 from protocol import keys
+from worker.claim_order import claim_order
 from worker.leases import LEASE_S, LeasedWorker
 from worker.reaper import EVERY_S as REAP_EVERY_S
 from worker.safe_job import SafeJob
@@ -32,7 +33,7 @@ from worker.shard_runner import Outcome
 log = logging.getLogger(__name__)
 BEAT_EVERY_S = 1.0
 IDLE_WAIT_S = 0.5  # how long an idle worker waits for a wake hint before it looks anyway
-MAX_SHARDS = 32
+MAX_SHARDS = 128  # a job has 4 at most in RQ, so 32 large ones share the engine at once
 PAUSE_AHEAD_S = 0.05  # between claims beyond what fits in a step: an idle worker goes first
 BACK_OFF_S = 0.2
 REDIS_TROUBLE = (ConnectionError, TimeoutError, OutOfMemoryError)
@@ -80,6 +81,7 @@ class BatchWorker(LeasedWorker):
         True if any shard was run. Raises CheckpointError or ValueError where it cannot start.
         """
         self.service = WorkerService(self.name, self.connection, self.queues, WorkerSettings())
+        self._claims = 0
         self._lock, self._threads = threading.Lock(), dict[str, threading.Thread]()
         self._beating = threading.Event()
         self.bootstrap(*args, **kwargs)
@@ -124,11 +126,12 @@ class BatchWorker(LeasedWorker):
         One queue at a time: only then does RQ move the job to an intermediate list, from where it
         is put back if we die before the claim.
         """
-        for queue in self.queues:
+        for queue in claim_order(self.queues, self._claims):
             taken = queue.dequeue_any(
                 [queue], None, self.connection, job_class=SafeJob, serializer=self.serializer
             )
             if taken is not None:
+                self._claims += 1
                 return taken
         return None
 

@@ -1,6 +1,7 @@
 """A worker's parts, put together: model, engine, shards, registry, reaper."""
 
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 
 from redis import Redis
 from rq import Queue
@@ -12,7 +13,7 @@ from protocol.messages import WorkerInfo
 from protocol.registry import Registry
 from worker.engine import Engine
 from worker.reaper import Reaper
-from worker.resident import load_resident
+from worker.resident import ResidentModel, load_resident
 from worker.settings import WorkerSettings
 from worker.shard_runner import ShardRunner
 
@@ -25,7 +26,7 @@ class WorkerService:
     ) -> None:
         self.name, self.grace_s = name, settings.grace_s
         self.faulted = False
-        self.model = load_resident(settings)
+        self.model = load_apart(settings)
         self.engine = Engine(self.model.runner, on_fault=self._fault)
         self.registry = Registry(redis)
         store = JobStore(redis)
@@ -66,6 +67,17 @@ class WorkerService:
 
     def _fault(self) -> None:
         self.faulted = True
+
+
+def load_apart(settings: WorkerSettings) -> ResidentModel:
+    """`load_resident` in a thread that ends with it. Raises what that raises.
+
+    Every thread that computes keeps a team of OpenMP threads for as long as it lives. With more
+    of them than cores, libgomp's teams sleep where they would spin, and a step of the engine's
+    takes up to twice as long: so the engine's team must be the only one.
+    """
+    with ThreadPoolExecutor(1) as passing:
+        return passing.submit(load_resident, settings).result()
 
 
 def step_times(engine: Engine) -> dict[str, int]:

@@ -13,7 +13,7 @@ CONFIG ?= fashion-mnist
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	-c requirements/constraints.txt $$($(PYTHON) -m launch.torch_index)
 
-.PHONY: help up demo test check train lock audit clean
+.PHONY: help up demo test nightly check train lock audit clean
 .DEFAULT_GOAL := help
 
 help:  ## This list.
@@ -27,6 +27,9 @@ demo: .venv/run  ## Start everything, draw 16 images into OUT=demo, stop everyth
 
 test: .venv/dev  ## The whole suite: real Redis, real processes, real HTTP.
 	$(BIN)/python -m pytest
+
+nightly: .venv/dev  ## The pixel fuzz at length: 1,000 schedules in every precision and mode. Hours.
+	FUZZ=1000 $(BIN)/python -m pytest tests/worker/test_determinism.py --timeout 0
 
 check: .venv/dev  ## Lint, format, types, who may import whom.
 	$(BIN)/ruff check

@@ -43,6 +43,7 @@ def _view(info: ModelInfo, workers: list[WorkerInfo]) -> Model:
                 name=worker.name,
                 device=worker.device,
                 precision=worker.precision,
+                mode=worker.mode,
                 engine=worker.engine,
             )
             for worker in workers

@@ -92,6 +92,7 @@ class ModelWorker(BaseModel):
     name: str
     device: str
     precision: str
+    mode: str
     engine: str = Field(description="Same fingerprint, same pixels.")
 
 

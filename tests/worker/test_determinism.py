@@ -33,6 +33,9 @@ PLANS = [
     ddpm_plan(linear_schedule(), 12),
 ]
 EVENTS = 40
+pytestmark = pytest.mark.filterwarnings(  # what torch.compile imports of torch itself
+    "ignore:.torch.jit:DeprecationWarning"
+)
 
 
 @dataclass

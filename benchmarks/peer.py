@@ -36,16 +36,21 @@ def ddim_pipeline(
     return pipeline
 
 
-@torch.no_grad()
-def ddim_pixels(pipeline: Any, x_T: Tensor, steps: int) -> Tensor:  # noqa: N803
-    """uint8 (B, C, H, W) of the pipeline's own loop from a given x_T of the network's dtype.
+def ddpm_scheduler(folder: Path) -> Any:
+    """diffusers' DDPMScheduler of a checkpoint."""
+    library: Any = diffusers
+    return library.DDPMScheduler.from_pretrained(folder / "scheduler")
 
-    The pipeline itself can neither be given an x_T nor, in bfloat16, give back its images: numpy
-    has no such numbers.
+
+@torch.inference_mode()
+def chain(unet: Any, scheduler: Any, x_T: Tensor, steps: int) -> Tensor:  # noqa: N803
+    """uint8 (B, C, H, W): the pipelines' own loop, from a given x_T of the network's dtype.
+
+    The pipelines themselves can neither be given an x_T nor, in bfloat16, give back their images:
+    numpy has no such numbers.
     """
-    pipeline.scheduler.set_timesteps(steps)
+    scheduler.set_timesteps(steps)
     x = x_T
-    for t in pipeline.scheduler.timesteps:
-        eps = pipeline.unet(x, t).sample
-        x = pipeline.scheduler.step(eps, t, x, eta=0.0).prev_sample
+    for t in scheduler.timesteps:
+        x = scheduler.step(unet(x, t).sample, t, x).prev_sample
     return to_uint8(x)

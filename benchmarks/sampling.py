@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.breakdown import breakdown_ms, ticket
-from benchmarks.peer import ddim_pipeline, ddim_pixels
+from benchmarks.peer import chain, ddim_pipeline
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.noise import Purpose, normal
 from models.plan import ddim_plan, ddpm_plan
@@ -183,7 +183,11 @@ class Measurement:
         x_T = normal(  # noqa: N806
             zero, index, zero, Purpose.FIRST_STATE, self.checkpoint.net.config.image_shape
         )
-        theirs = ddim_pixels(self._peer, x_T, self.course.steps).permute(0, 2, 3, 1).cpu()
+        theirs = (
+            chain(self._peer.unet, self._peer.scheduler, x_T, self.course.steps)
+            .permute(0, 2, 3, 1)
+            .cpu()
+        )
         ours = self._ours(self._net(self.plain), self.plain, self.course.steps)
         return (ours.int() - theirs.int()).abs()
 
@@ -226,11 +230,12 @@ def cpu_features() -> list[str]:
 
 
 def _run_peer(pipeline: Any, batch: int, steps: int) -> Tensor:
-    """The pipeline's call, as its loop: see `ddim_pixels`."""
+    """The pipeline's call, as its loop: see `chain`."""
     unet = pipeline.unet
     size = unet.config.sample_size
     shape = (batch, unet.config.in_channels, size, size)
-    return ddim_pixels(pipeline, torch.randn(shape, dtype=unet.dtype).to(unet.device), steps).cpu()
+    x_T = torch.randn(shape, dtype=unet.dtype).to(unet.device)  # noqa: N806
+    return chain(unet, pipeline.scheduler, x_T, steps).cpu()
 
 
 def _seconds(run: Callable[[int], Tensor], steps: int) -> float:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from worker.row import EngineFault, Pixels, Row, Ticket
@@ -17,7 +17,7 @@ STEPS_REMEMBERED = 1000
 class Runner(Protocol):
     """What the engine asks of the device."""
 
-    width: int  # rows in a step at most
+    step_s: Mapping[int, float]  # seconds of a step, by chunk size
     slots: int  # rows under way at most
 
     def admit(self, row: Row) -> None:
@@ -41,7 +41,7 @@ class Engine(threading.Thread):
         self.counters: Counter[str] = Counter()
         self.full_steps_s: deque[float] = deque(maxlen=STEPS_REMEMBERED)  # of full width only
         self._runner = runner
-        self._scheduler = Scheduler(width=runner.width, slots=runner.slots)
+        self._scheduler = Scheduler(step_s=runner.step_s, slots=runner.slots)
         self._on_fault = on_fault
         self._changed = threading.Condition()
         self._stopping = False

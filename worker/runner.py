@@ -4,7 +4,9 @@ States, positions, plan tables and noise keys live on the device, so a step uplo
 which slots it is for, and reads nothing back.
 """
 
+import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -16,6 +18,8 @@ from models.pixels import to_uint8
 from models.plan import COLUMNS, Plan
 from worker.cuda import Graphs, Landing
 from worker.row import Pixels, Row
+
+MEASURED_STEPS = 4
 
 
 class Net(Protocol):
@@ -49,6 +53,12 @@ class TorchRunner:
         self._free = list(range(slots))
         self._tables = _PlanTables(slots, net.T, self._device)
         self._take = Graphs(self._advance, self._scratch) if graphed else self._advance
+        self.step_s: Mapping[int, float] = dict.fromkeys(sizes, 1.0)
+
+    @torch.inference_mode()
+    def measure(self) -> None:
+        """Find out what a step of each size takes, on padding; until then all count as equal."""
+        self.step_s = {size: self._seconds(size) for size in self._sizes}
 
     @torch.inference_mode()
     def admit(self, row: Row) -> None:
@@ -109,6 +119,18 @@ class TorchRunner:
         self._x[slots], self._x0[slots] = x, x0
         self._position[slots] = position + 1
         self._position[self._scratch] = 0
+
+    def _seconds(self, size: int) -> float:
+        """The best of a few steps: what gets in the way of one is no property of its size."""
+        slots = self._upload([self._scratch] * size)
+        taken = []
+        for _ in range(1 + MEASURED_STEPS):
+            started = time.perf_counter()
+            self._take(slots, noisy=False)
+            if self._device.type == "cuda":
+                torch.cuda.synchronize()
+            taken.append(time.perf_counter() - started)
+        return min(taken[1:])
 
     def _upload(self, slots: list[int]) -> Tensor:
         """Without waiting for what the device is still doing."""

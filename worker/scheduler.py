@@ -7,11 +7,12 @@ with its state for the next step: nobody waits for another's chain to end, only 
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
 
+from worker.places import places
 from worker.row import Row, Ticket
 
 AGEING_STEPS = 1000  # after so many steps in line a ticket counts as one level more urgent
@@ -32,6 +33,7 @@ class _Line:
 
     tenant: str
     turn: int = 0  # when it last had a place
+    places: int = 0  # of the last step that were its own
     under_way: list[Row] = field(default_factory=list)
     waiting: deque[Row] = field(default_factory=deque)
 
@@ -44,6 +46,18 @@ class _Line:
             self.under_way = [row for row in self.under_way if not row.ticket.done.done()]
         return left
 
+    @property
+    def ends_together(self) -> bool:
+        """Whether so few rows are left that they take turns, lest the last be drawn alone."""
+        return len(self.under_way) + len(self.waiting) <= 2 * self.places
+
+    def settle(self, stepped: set[int]) -> None:
+        """Note who (by id) had a place; where rows take turns, those go to the back."""
+        had = [row for row in self.under_way if id(row) in stepped]
+        if self.ends_together:
+            self.under_way = [row for row in self.under_way if id(row) not in stepped] + had
+        self.places = len(had)
+
     def urgency(self, now: int, ageing_steps: int) -> int:
         """That of its oldest ticket; 0 first."""
         ticket = (self.under_way or self.waiting)[0].ticket
@@ -51,11 +65,17 @@ class _Line:
 
 
 class Scheduler:
-    """Deals out `width` places a step, to rows of which up to `slots` may be under way."""
+    """Deals out the places of a step, to rows of which up to `slots` may be under way.
 
-    def __init__(self, *, width: int, slots: int, ageing_steps: int = AGEING_STEPS) -> None:
-        assert width <= slots, f"{slots} slots for a step of {width}"
-        self.width, self.slots = width, slots
+    `step_s`: seconds of a step by the chunk sizes there are; the largest is the `width`.
+    """
+
+    def __init__(
+        self, *, step_s: Mapping[int, float], slots: int, ageing_steps: int = AGEING_STEPS
+    ) -> None:
+        self.width, self.slots = max(step_s), slots
+        assert self.width <= slots, f"{slots} slots for a step of {self.width}"
+        self._step_s = step_s
         self._ageing_steps = ageing_steps
         self._lines: dict[str, _Line] = {}
         self._tenant_turns: dict[str, int] = {}
@@ -89,9 +109,14 @@ class Scheduler:
         left = [row for line in self._lines.values() for row in line.forget_dropped()]
         self._forget_empty()
         batch = Batch(left=left)
-        free = self.slots - len(self.under_way)
+        rows = len(self.under_way)
+        free = self.slots - rows
+        most = places(rows + min(free, self.waiting_rows), self._step_s)
         for level in self._levels():
-            self._deal(level, batch, free)
+            self._deal(level, batch, most=most, free=free)
+        stepped = set(map(id, batch.rows))
+        for line in self._lines.values():
+            line.settle(stepped)
         return batch
 
     def advance(self, rows: list[Row]) -> list[Row]:
@@ -119,7 +144,7 @@ class Scheduler:
             levels.setdefault(line.urgency(self._now, self._ageing_steps), []).append(line)
         return [levels[urgency] for urgency in sorted(levels)]
 
-    def _deal(self, lines: list[_Line], batch: Batch, free: int) -> None:
+    def _deal(self, lines: list[_Line], batch: Batch, *, most: int, free: int) -> None:
         """Place after place to whoever has waited longest for one: tenant, then job."""
         tenants: dict[str, list[tuple[int, int, _Line, Iterator[Row]]]] = {}
         for order, line in enumerate(lines):
@@ -129,7 +154,7 @@ class Scheduler:
         heapify(turns)
         for hands in tenants.values():
             heapify(hands)
-        while turns and len(batch.rows) < self.width:
+        while turns and len(batch.rows) < most:
             turn, tenant = heappop(turns)
             _, order, line, rows = heappop(tenants[tenant])
             row = next(rows, None)
@@ -141,8 +166,18 @@ class Scheduler:
                 heappush(turns, (turn, tenant))
 
     def _rows(self, line: _Line, batch: Batch, free: int) -> Iterator[Row]:
-        """What a job would put into this step: oldest first, new ones while there are slots."""
-        yield from list(line.under_way)
+        """What a job would put into this step: oldest first, then new ones.
+
+        Near its end new ones first, then whoever has waited longest.
+        """
+        under_way = list(line.under_way)
+        if line.ends_together:
+            yield from self._joining(line, batch, free)
+        yield from under_way
+        yield from self._joining(line, batch, free)
+
+    def _joining(self, line: _Line, batch: Batch, free: int) -> Iterator[Row]:
+        """New rows while there are slots."""
         while line.waiting and len(batch.joined) < free:
             row = line.waiting.popleft()
             if not row.ticket.done.done():

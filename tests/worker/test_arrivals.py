@@ -7,7 +7,8 @@ from tests.worker.lines import ticket
 from worker.row import Dropped, Row, Ticket
 from worker.scheduler import Scheduler
 
-WIDTH, SLOTS, AGEING_STEPS = 5, 12, 20
+STEP_S, SLOTS, AGEING_STEPS = {3: 1.2, 5: 1.8}, 12, 20  # of four rows one waits
+WIDTH = max(STEP_S)
 
 
 class Arrivals(RuleBasedStateMachine):
@@ -15,7 +16,7 @@ class Arrivals(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scheduler = Scheduler(width=WIDTH, slots=SLOTS, ageing_steps=AGEING_STEPS)
+        self.scheduler = Scheduler(step_s=STEP_S, slots=SLOTS, ageing_steps=AGEING_STEPS)
         self.tickets: list[Ticket] = []
         self.finished: list[Row] = []
 
@@ -43,7 +44,7 @@ class Arrivals(RuleBasedStateMachine):
         assert set(map(id, batch.joined)) <= set(map(id, batch.rows)), "joined, but not stepped"
         assert all(row.position == 0 for row in batch.joined)
         assert not any(row.ticket.done.done() for row in batch.rows)
-        if len(batch.rows) < WIDTH:  # then everybody is in it
+        if len(batch.rows) not in STEP_S:  # then everybody is in it
             assert len(batch.rows) == len(self.scheduler.under_way)
             assert not self.scheduler.waiting_rows or len(batch.rows) == SLOTS
         for row in self.scheduler.advance(batch.rows):

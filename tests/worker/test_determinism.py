@@ -57,7 +57,9 @@ class Bench:
         self.alone = cache(self._alone)
 
     def runner(self) -> TorchRunner:
-        return TorchRunner(self.net, device="cpu", slots=24, sizes=self.sizes)
+        runner = TorchRunner(self.net, device="cpu", slots=24, sizes=self.sizes)
+        runner.step_s = {size: 4.0 + size for size in self.sizes}  # sometimes a few rows wait
+        return runner
 
     def _alone(self, plan: Plan, seed: int, index: int) -> Pixels:
         engine = Engine(self.runner(), on_fault=_unexpected)

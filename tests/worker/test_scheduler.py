@@ -11,7 +11,7 @@ from worker.scheduler import AGEING_STEPS, Scheduler
 
 
 def scheduler_of(width: int, *, slots: int | None = None) -> Scheduler:
-    return Scheduler(width=width, slots=slots or 8 * width)
+    return Scheduler(step_s={width: 1.0}, slots=slots or 8 * width)
 
 
 def test_a_late_arrival_starts_before_the_first_has_finished() -> None:
@@ -137,3 +137,30 @@ def test_every_row_runs_exactly_its_steps(sizes: list[int], width: int) -> None:
         finished += jobs_of(scheduler.advance(batch.rows))
         assert all(row.position <= row.ticket.steps for row in batch.rows)
     assert finished == {f"job{i}": n for i, n in enumerate(sizes)}
+
+
+def test_the_last_rows_of_a_job_take_turns_and_end_together() -> None:
+    scheduler = Scheduler(step_s={8: 1.0}, slots=16)
+    scheduler.submit(ticket("nine", n=9, steps=8))
+    steps = 0
+    while not scheduler.idle:
+        step(scheduler)
+        steps += 1
+    assert steps <= 10, "72 row-steps for 8 places; 16 where the ninth row is drawn alone"
+
+
+def test_the_rows_of_a_large_job_end_one_wave_after_the_other() -> None:
+    scheduler = Scheduler(step_s={8: 1.0}, slots=64)
+    scheduler.submit(ticket("large", n=40, steps=4))
+    done = []
+    for _ in range(8):
+        done.append(len(scheduler.advance(scheduler.schedule().rows)))
+    assert done == [0, 0, 0, 8, 0, 0, 0, 8]
+
+
+def test_a_step_has_as_many_places_as_its_chunk_is_worth() -> None:
+    scheduler = Scheduler(step_s={8: 1.0, 16: 1.7}, slots=64)
+    scheduler.submit(ticket("nine", n=9, steps=4))
+    assert len(step(scheduler).rows) == 8
+    scheduler.submit(ticket("more", n=6, steps=4))
+    assert len(step(scheduler).rows) == 15

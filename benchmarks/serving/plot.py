@@ -1,0 +1,53 @@
+"""The latency-load curve as a picture."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+
+LOOKS = {
+    "denoised": ("denoised", "#0b6e4f", "o"),
+    "static_batching": ("LitServe + diffusers", "#c1440e", "s"),
+    "one_at_a_time": ("RQ + diffusers, one job at a time", "#5b5b8c", "^"),
+}
+
+
+def plot(report: dict[str, Any], path: Path) -> None:
+    """Latency p50 and p95, and slowdown p95 with its interval, over the load; log scales."""
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    loads = [point["load"] for point in report["loads"]]
+    for name, (label, color, marker) in LOOKS.items():
+        found = [point["systems"].get(name) for point in report["loads"]]
+        if not all(found):
+            continue
+        p50, p95 = ([each[key] for each in found] for key in ("p50_s", "p95_s"))
+        left.plot(loads, p50, color=color, marker=marker, label=f"{label}, p50")
+        left.plot(loads, p95, color=color, marker=marker, linestyle="--", label=f"{label}, p95")
+        slowdown = [each["slowdown_p95"] for each in found]
+        ends = [each["slowdown_p95_95ci"] for each in found]
+        below = [value - low for value, (low, _) in zip(slowdown, ends, strict=True)]
+        above = [high - value for value, (_, high) in zip(slowdown, ends, strict=True)]
+        right.errorbar(
+            loads, slowdown, (below, above), color=color, marker=marker, label=label, capsize=3
+        )
+    _dress(left, "latency, seconds", loads)
+    _dress(right, "slowdown, p95: latency over latency alone", loads)
+    figure.suptitle(
+        f"{report['model']}, {report['precision']}, {report['cores']} cores, "
+        f"{report['jobs_a_point']} jobs a point"
+    )
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _dress(axes: Axes, label: str, loads: list[float]) -> None:
+    axes.set_yscale("log")
+    axes.set_xticks(loads, [f"{load:.0%}" for load in loads])
+    axes.set_xlabel("load, of LitServe's measured capacity")
+    axes.set_ylabel(label)
+    axes.grid(visible=True, which="both", alpha=0.25)
+    axes.legend(frameon=False, fontsize=8)

@@ -1,11 +1,11 @@
 """denoised under open-loop load beside a static-batching server and one-at-a-time RQ.
 
-    python -m benchmarks.serving [--quick] [--out FILE] [--plot PNG] [--model FOLDER]
+    python -m benchmarks.serving [--quick] [--out FILE] [--plot PNG] [--jobs FILE] [--model FOLDER]
 
 The same network, precision, threads and arrivals; one system at a time, nothing beside it. Real
 HTTP, real Redis, real processes. Progress on stderr; the last line of stdout is one JSON document.
 Latency ends when the client has every image; slowdown is latency over that of the same job on the
-same system with nothing else to do. A full run takes most of an hour.
+same system with nothing else to do. A full run takes an hour and a quarter on two cores.
 """
 
 import argparse
@@ -26,8 +26,9 @@ from rq.suspension import resume, suspend
 
 from benchmarks.sampling import cpu_features
 from benchmarks.serving.drive import burst, latencies_alone, open_loop
-from benchmarks.serving.load import arrivals, jobs
+from benchmarks.serving.load import Job, arrivals, image_steps, jobs
 from benchmarks.serving.plot import plot
+from benchmarks.serving.report import document, job_lines, occupancy
 from benchmarks.serving.saturation import saturation
 from benchmarks.serving.statistics import Alone, summary
 from benchmarks.serving.systems import (
@@ -38,11 +39,12 @@ from benchmarks.serving.systems import (
     one_at_a_time,
     static_batching,
 )
+from launch.supervisor import leave_on_signals
 
 log = logging.getLogger("benchmarks.serving")
 CHUNK = 16  # rows of a forward, in all systems
 SEED = 20
-REPORTED_LOAD = 0.8
+MOST_SPANS = 3  # of the arrivals: a system that needs longer is overloaded, and cut
 SYSTEMS: dict[str, Callable[[Setting], AbstractAsyncContextManager[System]]] = {
     "static_batching": static_batching,  # first: its capacity is the scale of all loads
     "denoised": denoised,
@@ -64,7 +66,7 @@ class Course:
 
 
 FULL = Course(300, 100, (0.5, 0.8, 0.95), True, 3, {"images": 640, "rounds": 3, "raw_s": 8}, 8)
-QUICK = Course(6, 6, (0.8,), False, 1, {"images": 48, "rounds": 1, "raw_s": 1}, 1)
+QUICK = Course(8, 6, (0.8,), False, 1, {"images": 96, "rounds": 1, "raw_s": 1}, 1)
 
 
 @dataclass
@@ -73,14 +75,16 @@ class Benchmark:
 
     setting: Setting
     course: Course
-    out: Path | None
+    out: Path | None = None
+    jobs: Path | None = None
     peer_capacity: float = 0.0  # jobs/s
     found: dict[str, Any] = field(default_factory=dict)
+    lines: list[dict[str, Any]] = field(default_factory=list)  # one a job
 
     async def run(self) -> None:
         """denoised first tells its precision; then each system in turn."""
         async with denoised(self.setting) as system:
-            self.setting = replace(self.setting, precision=system.precision())
+            self._meet(system)
             await self._alone_figures(system)
         self.found["loads"] = [{"load": load, "systems": {}} for load in self.course.loads]
         for name, start in SYSTEMS.items():
@@ -88,37 +92,62 @@ class Benchmark:
             async with start(self.setting) as system:
                 await self._measure(name, system)
 
+    def _meet(self, system: Denoised) -> None:
+        worker = system.worker()
+        self.setting = replace(self.setting, precision=worker.precision)
+        self.found |= {
+            "quick": self.course is QUICK,
+            "machine": worker.device,
+            "cpu_features": cpu_features(),
+            "cores": os.cpu_count(),
+            "threads": self.setting.threads,
+            "precision": worker.precision,
+            "mode": worker.mode,
+            "model": self.setting.model.name,
+            "jobs_a_point": self.course.jobs_a_point,
+        }
+
     async def _measure(self, name: str, system: System) -> None:
-        mix = jobs(self.course.jobs_a_point, SEED, long_chains=self.course.long_chains)
-        alone = await latencies_alone(system.draw, mix, repeats=self.course.repeats)
+        alone = await latencies_alone(system.draw, self._mix(), repeats=self.course.repeats)
         log.info("%s alone: %s", name, alone)
         if not self.peer_capacity:
             await self._measure_capacity(system)
         for point in self.found["loads"]:
             rate = point["load"] * self.peer_capacity
             point["arrivals_per_s"] = round(rate, 4)
-            point["systems"][name] = await self._point(system, rate, alone)
+            point["systems"][name] = await self._point(name, system, point["load"], alone)
             log.info("%s at %.0f %%: %s", name, 100 * point["load"], point["systems"][name])
             self.keep()
+            if point["systems"][name]["overloaded"]:
+                break  # what it has not done is still in its line, and more load would not help
 
     async def _measure_capacity(self, system: System) -> None:
         """Jobs/s of the mix when all come at once: its batches are as full as they get."""
-        mix = jobs(self.course.capacity_jobs, SEED + 1, long_chains=self.course.long_chains)
-        self.peer_capacity = len(mix) / await burst(system.draw, mix)
+        mix = self._mix(self.course.capacity_jobs)
+        seconds = await burst(system.draw, mix)
+        self.peer_capacity = len(mix) / seconds
         self.found["peer_capacity_jobs_per_s"] = round(self.peer_capacity, 4)
+        self.found["peer_capacity_image_steps_per_s"] = round(image_steps(mix) / seconds, 1)
         log.info("the peer's capacity: %.3f jobs/s", self.peer_capacity)
 
-    async def _point(self, system: System, rate: float, alone: Alone) -> dict[str, Any]:
+    async def _point(self, name: str, system: System, load: float, alone: Alone) -> dict[str, Any]:
         """The same jobs at the same moments for every system."""
-        mix = jobs(self.course.jobs_a_point, SEED, long_chains=self.course.long_chains)
+        coming = arrivals(self._mix(), load * self.peer_capacity, SEED)
+        span_s = len(coming) / (load * self.peer_capacity)
         before = await system.work_done()
-        served = await open_loop(system.draw, arrivals(mix, rate, SEED))
+        served = await open_loop(system.draw, coming, patience_s=MOST_SPANS * span_s)
         after = await system.work_done()
-        return summary(served, alone) | {"occupancy": _occupancy(before, after)}
+        self.lines += job_lines(name, load, served, alone)
+        return summary(served, alone) | {
+            "occupancy": occupancy(before, after, CHUNK),
+            "completed": len(served),
+            "overloaded": len(served) < len(coming),
+        }
 
     async def _alone_figures(self, system: Denoised) -> None:
         """What needs no peer: saturation, and HTTP with a worker that claims nothing."""
-        self.found |= await saturation(system, self.setting.model, **self.course.saturation)
+        model = self.setting.model
+        self.found |= await saturation(system, model, width=CHUNK, **self.course.saturation)
         suspend(system.redis)
         self.found["http"] = await asyncio.to_thread(_http_rates, system.url, self.course.http_s)
         system.redis.flushdb()  # those jobs are not to be drawn
@@ -126,31 +155,16 @@ class Benchmark:
         log.info("http: %s", self.found["http"])
         self.keep()
 
-    def report(self) -> dict[str, Any]:
-        """The document, with what is there."""
-        loads = self.found.get("loads", [])
-        for point in loads:
-            point["ratios"] = _ratios(point["systems"])
-        reported: dict[str, Any] = next(
-            (point for point in loads if point["load"] == REPORTED_LOAD), {"systems": {}}
-        )
-        return {
-            "quick": self.course is QUICK,
-            "systems": {name: _headline(found) for name, found in reported["systems"].items()},
-            "ratios": _ratios(reported["systems"]),
-            "cpu_features": cpu_features(),
-            "cores": os.cpu_count(),
-            "threads": self.setting.threads,
-            "model": self.setting.model.name,
-            "precision": self.setting.precision,
-            "jobs_a_point": self.course.jobs_a_point,
-            **self.found,
-        }
+    def _mix(self, count: int | None = None) -> list[Job]:
+        count = self.course.jobs_a_point if count is None else count
+        return jobs(count, SEED, long_chains=self.course.long_chains)
 
     def keep(self) -> None:
         """Write what is there: an hour must not be lost to its last minute."""
         if self.out:
-            self.out.write_text(json.dumps(self.report(), indent=2) + "\n")
+            self.out.write_text(json.dumps(document(self.found), indent=2) + "\n")
+        if self.jobs:
+            self.jobs.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -159,39 +173,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, default=Path("models/pretrained/fashion-mnist"))
     parser.add_argument("--quick", action="store_true", help="says that it runs, claims nothing")
     parser.add_argument("--out", type=Path, help="write the document here as well, as it grows")
+    parser.add_argument("--jobs", type=Path, help="write every job's fate here, a JSON line each")
     parser.add_argument("--plot", type=Path, help="draw the latency-load curve into this PNG")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+    leave_on_signals()
     with tempfile.TemporaryDirectory(prefix="denoised-") as folder:
         setting = Setting(args.model, "", os.cpu_count() or 1, Path(folder))
-        benchmark = Benchmark(setting, QUICK if args.quick else FULL, args.out)
+        benchmark = Benchmark(setting, QUICK if args.quick else FULL, args.out, args.jobs)
         asyncio.run(benchmark.run())
-    report = benchmark.report()
+    report = document(benchmark.found)
     if args.plot:
         plot(report, args.plot)
     sys.stdout.write(json.dumps(report) + "\n")
     return 0
-
-
-def _headline(found: dict[str, Any]) -> dict[str, Any]:
-    keys = ("images_per_s", "p50_s", "p95_s", "slowdown_p95", "first_step_p50_s", "occupancy")
-    return {key: found[key] for key in keys}
-
-
-def _ratios(systems: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Ours over the static-batching peer's: below 1 is better."""
-    ours, peer = systems.get("denoised"), systems.get("static_batching")
-    if ours is None or peer is None:
-        return {}
-    return {key: round(ours[key] / peer[key], 4) for key in ("p50_s", "p95_s", "slowdown_p95")}
-
-
-def _occupancy(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:
-    """Rows in a forward over those it has room for."""
-    if before is None or after is None or after[1] == before[1]:
-        return None
-    return round((after[0] - before[0]) / (after[1] - before[1]) / CHUNK, 4)
 
 
 def _http_rates(url: str, seconds: float) -> dict[str, float]:

@@ -7,10 +7,12 @@ Prints one JSON document. The worker must not claim meanwhile: see `rates`.
 
 import http.client
 import json
+import random
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from benchmarks.serving.statistics import percentile
 
@@ -20,7 +22,7 @@ Ask = Callable[[http.client.HTTPConnection], bytes]
 
 
 def rates(host: str, port: int, seconds: float) -> dict[str, float]:
-    """POST /v1/jobs, then GET of one of those jobs, over 16 kept-alive connections each."""
+    """POST /v1/jobs, then GET of those jobs, over 16 kept-alive connections each."""
     posted: list[str] = []
 
     def post(connection: http.client.HTTPConnection) -> bytes:
@@ -30,7 +32,7 @@ def rates(host: str, port: int, seconds: float) -> dict[str, float]:
         return answer
 
     def get(connection: http.client.HTTPConnection) -> bytes:
-        connection.request("GET", posted[len(posted) // 2])
+        connection.request("GET", random.choice(posted))
         return _answer(connection, 200)
 
     posts, gets = (_flood(host, port, seconds, ask) for ask in (post, get))
@@ -44,22 +46,20 @@ def rates(host: str, port: int, seconds: float) -> dict[str, float]:
 
 
 def _flood(host: str, port: int, seconds: float, ask: Ask) -> list[float]:
-    """The seconds each request took."""
-    taken: list[float] = []
+    """The seconds each request took. Raises what any client raises."""
     end = time.perf_counter() + seconds
 
-    def client() -> None:
-        connection = http.client.HTTPConnection(host, port)
-        while (began := time.perf_counter()) < end:
-            ask(connection)
-            taken.append(time.perf_counter() - began)
+    def client() -> list[float]:
+        taken = []
+        with closing(http.client.HTTPConnection(host, port)) as connection:
+            while (began := time.perf_counter()) < end:
+                ask(connection)
+                taken.append(time.perf_counter() - began)
+        return taken
 
-    threads = [threading.Thread(target=client) for _ in range(CONNECTIONS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return taken
+    with ThreadPoolExecutor(CONNECTIONS) as clients:
+        running = [clients.submit(client) for _ in range(CONNECTIONS)]
+        return [taken for each in running for taken in each.result()]
 
 
 def _answer(connection: http.client.HTTPConnection, status: int) -> bytes:

@@ -12,7 +12,7 @@ import litserve
 
 from benchmarks.serving.painter import Asked, Painter
 
-MOST_REQUESTS = 8  # of the mix's 4 images in the mean: two full batches of the network's 16
+MOST_REQUESTS = 16  # of three samplers: enough of each to fill batches of 16 images
 PATIENCE_S = 0.02  # for company; a chain takes seconds
 
 

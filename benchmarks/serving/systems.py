@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,12 +25,16 @@ from launch.redis_server import RedisFolder
 from launch.settings import UpSettings, free_port
 from launch.stack import service
 from launch.supervisor import Supervisor
+from protocol import keys
 from protocol.job_store import JobStore
-from protocol.registry import Registry
+from protocol.messages import WorkerInfo
+from protocol.registry import WORKER_TTL_S, Registry
 
 LONG_POLL = {"Prefer": "wait=60"}
 PATIENCE_S = 40.0
 BEAT_S = 1.5  # after which a worker's counters are told
+MOST_WAITING = 2000  # clients, each on a connection of its own
+IDLE_S = 2.0  # of a connection: the servers close it after 5, perhaps just as we ask again
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,24 @@ class Setting:
     precision: str
     threads: int
     folder: Path  # for files that are gone afterwards
+
+
+@dataclass(frozen=True)
+class Told:
+    """A worker's counters as of a moment, in time.time()."""
+
+    at_s: float
+    counters: Mapping[str, int]
+
+    @property
+    def steps(self) -> int:
+        """Batched forwards since its start."""
+        return self.counters.get("steps", 0)
+
+    @property
+    def row_steps(self) -> int:
+        """Image-steps since its start."""
+        return self.counters.get("row_steps", 0)
 
 
 class System(Protocol):
@@ -92,18 +114,22 @@ class Denoised:
 
     async def work_done(self) -> tuple[int, int]:
         await asyncio.sleep(BEAT_S)
-        counters = self.counters()
-        return counters["row_steps"], counters["steps"]
+        told = self.told()
+        return told.row_steps, told.steps
 
-    def counters(self) -> dict[str, int]:
-        """What the worker last told of itself."""
-        [worker] = self._registry.live_workers()
-        return {"row_steps": 0, "steps": 0} | worker.counters
+    def told(self) -> Told:
+        """The worker's counters, and when it told them: both from one of its heartbeats."""
+        name = self.worker().name
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zscore(keys.workers(), name)
+            pipe.hget(keys.worker_infos(), name)
+            good_until_s, info = pipe.execute()
+        return Told(good_until_s - WORKER_TTL_S, WorkerInfo.model_validate_json(info).counters)
 
-    def precision(self) -> str:
-        """What the worker resolved."""
+    def worker(self) -> WorkerInfo:
+        """What the only worker last told of itself."""
         [worker] = self._registry.live_workers()
-        return worker.precision
+        return worker
 
 
 class StaticBatching:
@@ -130,7 +156,9 @@ class OneAtATime:
 
     def __init__(self, redis_url: str) -> None:
         self._queue = Queue("one", connection=Redis.from_url(redis_url))
-        self._redis = redis.asyncio.Redis.from_url(redis_url, socket_timeout=None)
+        self._redis = redis.asyncio.Redis.from_url(
+            redis_url, socket_timeout=None, max_connections=MOST_WAITING
+        )
 
     async def draw(self, job: Job) -> float | None:
         answer = f"answer:{uuid.uuid4()}"
@@ -222,7 +250,9 @@ def _running_redis(files: RedisFolder) -> Iterator[None]:
 
 
 def _unlimited() -> httpx2.Limits:
-    return httpx2.Limits(max_connections=None, max_keepalive_connections=64)
+    return httpx2.Limits(
+        max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_S
+    )
 
 
 def _say(line: str) -> None:

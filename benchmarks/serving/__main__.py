@@ -75,6 +75,7 @@ class Benchmark:
     setting: Setting
     course: Course
     out: Path | None
+    quick: bool = False
     peer_capacity: float = 0.0  # jobs/s
     found: dict[str, Any] = field(default_factory=dict)
 
@@ -138,7 +139,7 @@ class Benchmark:
             (point for point in loads if point["load"] == REPORTED_LOAD), {"systems": {}}
         )
         return {
-            "quick": self.course is QUICK,
+            "quick": self.quick,
             "systems": {name: _headline(found) for name, found in reported["systems"].items()},
             "ratios": _ratios(reported["systems"]),
             "cpu_features": cpu_features(),
@@ -161,6 +162,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving")
     parser.add_argument("--model", type=Path, default=Path("models/pretrained/fashion-mnist"))
     parser.add_argument("--quick", action="store_true", help="says that it runs, claims nothing")
+    parser.add_argument("--loads", type=float, nargs="+", help="of the peer's capacity")
     parser.add_argument("--out", type=Path, help="write the document here as well, as it grows")
     parser.add_argument("--plot", type=Path, help="draw the latency-load curve into this PNG")
     args = parser.parse_args(argv)
@@ -168,7 +170,9 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="denoised-") as folder:
         setting = Setting(args.model, "", os.cpu_count() or 1, Path(folder))
-        benchmark = Benchmark(setting, QUICK if args.quick else FULL, args.out)
+        course = QUICK if args.quick else FULL
+        course = replace(course, loads=tuple(args.loads or course.loads))
+        benchmark = Benchmark(setting, course, args.out, quick=args.quick)
         asyncio.run(benchmark.run())
     report = benchmark.report()
     if args.plot:

@@ -45,7 +45,9 @@ def test_an_interval_holds_its_percentile_and_narrows_with_more_values() -> None
     for values in (few, many):
         low, high = interval(values, 50)
         assert low <= percentile(values, 50) <= high
-    assert interval(many, 50)[1] - interval(many, 50)[0] < interval(few, 50)[1] - interval(few, 50)[0]
+    assert (
+        interval(many, 50)[1] - interval(many, 50)[0] < interval(few, 50)[1] - interval(few, 50)[0]
+    )
 
 
 def test_between_measured_sizes_latency_alone_is_linear() -> None:

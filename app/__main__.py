@@ -16,6 +16,7 @@ from app.settings import Settings, one_line
 
 EXIT_BAD_SETTINGS = 2
 GRACE_S = 10  # for answers under way
+KEEP_ALIVE_S = 75  # longer than clients keep theirs: else both may hang up at once, on a request
 
 
 class Server(uvicorn.Server):
@@ -59,6 +60,7 @@ def main() -> int:
         port=settings.port,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     Server(app, config).run()
     return 0

@@ -20,9 +20,9 @@ def plot(report: dict[str, Any], path: Path) -> None:
     """Latency p50 and p95, and slowdown p95 with its interval, over the load; log scales."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     for name, (label, color, marker) in LOOKS.items():
-        measured = [point for point in report["loads"] if name in point["systems"]]
-        loads = [point["load"] for point in measured]
-        found = [point["systems"][name] for point in measured]
+        points = [point for point in report["loads"] if name in point["systems"]]
+        loads = [point["load"] for point in points]
+        found = [point["systems"][name] for point in points]
         p50, p95 = ([each[key] for each in found] for key in ("p50_s", "p95_s"))
         left.plot(loads, p50, color=color, marker=marker, label=f"{label}, p50")
         left.plot(loads, p95, color=color, marker=marker, linestyle="--", label=f"{label}, p95")
@@ -33,9 +33,8 @@ def plot(report: dict[str, Any], path: Path) -> None:
         right.errorbar(
             loads, slowdown, (below, above), color=color, marker=marker, label=label, capsize=3
         )
-    loads = [point["load"] for point in report["loads"]]
-    _dress(left, "latency, seconds", loads)
-    _dress(right, "slowdown, p95: latency over latency alone", loads)
+    _dress(left, "latency, seconds", report)
+    _dress(right, "slowdown, p95: latency over latency alone", report)
     figure.suptitle(
         f"{report['model']}, {report['precision']}, {report['cores']} cores, "
         f"{report['jobs_a_point']} jobs a point"
@@ -44,7 +43,8 @@ def plot(report: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
-def _dress(axes: Axes, label: str, loads: list[float]) -> None:
+def _dress(axes: Axes, label: str, report: dict[str, Any]) -> None:
+    loads = [point["load"] for point in report["loads"]]
     axes.set_yscale("log")
     axes.set_xticks(loads, [f"{load:.0%}" for load in loads])
     axes.set_xlabel("load, of LitServe's measured capacity")

@@ -50,7 +50,7 @@ async def saturation(
 
 
 def full_rate(told: Sequence[Told], width: int) -> float | None:
-    """Image-steps/s over the longest time in which every step was `width` rows; None: there is none.
+    """Image-steps/s over the longest time in which every step was `width` rows; None without one.
 
     `told` in the order of time.
     """

@@ -1,6 +1,6 @@
 """denoised under open-loop load beside a static-batching server and one-at-a-time RQ.
 
-    python -m benchmarks.serving [--quick] [--out FILE] [--plot PNG] [--jobs FILE]
+    python -m benchmarks.serving [--quick] [--loads 0.5 0.8] [--out FILE] [--plot PNG] [--jobs FILE]
 
 The same network, precision, threads and arrivals; one system at a time, nothing beside it. Real
 HTTP, real Redis, real processes. Progress on stderr; the last line of stdout is one JSON document.
@@ -67,7 +67,7 @@ class Course:
 
 
 FULL = Course(300, 100, (0.5, 0.8, 0.95), True, 3, {"images": 640, "rounds": 3, "raw_s": 8}, 8)
-QUICK = Course(8, 6, (0.8,), False, 1, {"images": 96, "rounds": 1, "raw_s": 1}, 1)
+QUICK = Course(8, 6, (0.8,), False, 1, {"images": 64, "rounds": 1, "raw_s": 1}, 1)
 
 
 @dataclass

@@ -8,6 +8,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogFormatter
 
 LOOKS = {
     "denoised": ("denoised", "#0b6e4f", "o"),
@@ -18,14 +19,22 @@ LOOKS = {
 
 def plot(report: dict[str, Any], path: Path) -> None:
     """Latency p50 and p95, and slowdown p95 with its interval, over the load; log scales."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5), layout="constrained")
     for name, (label, color, marker) in LOOKS.items():
         points = [point for point in report["loads"] if name in point["systems"]]
         loads = [point["load"] for point in points]
         found = [point["systems"][name] for point in points]
         p50, p95 = ([each[key] for each in found] for key in ("p50_s", "p95_s"))
         left.plot(loads, p50, color=color, marker=marker, label=f"{label}, p50")
-        left.plot(loads, p95, color=color, marker=marker, linestyle="--", label=f"{label}, p95")
+        left.plot(
+            loads,
+            p95,
+            color=color,
+            marker=marker,
+            mfc="white",
+            linestyle="--",
+            label=f"{label}, p95",
+        )
         slowdown = [each["slowdown_p95"] for each in found]
         ends = [each["slowdown_p95_95ci"] for each in found]
         below = [value - low for value, (low, _) in zip(slowdown, ends, strict=True)]
@@ -35,6 +44,8 @@ def plot(report: dict[str, Any], path: Path) -> None:
         )
     _dress(left, "latency, seconds", report)
     _dress(right, "slowdown, p95: latency over latency alone", report)
+    lines, labels = left.get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     figure.suptitle(
         f"{report['model']}, {report['precision']}, {report['cores']} cores, "
         f"{report['jobs_a_point']} jobs a point"
@@ -50,4 +61,5 @@ def _dress(axes: Axes, label: str, report: dict[str, Any]) -> None:
     axes.set_xlabel("load, of LitServe's measured capacity")
     axes.set_ylabel(label)
     axes.grid(visible=True, which="both", alpha=0.25)
-    axes.legend(frameon=False, fontsize=8)
+    for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        ticks(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))

@@ -151,7 +151,7 @@ def test_a_redis_that_was_killed_brings_everything_back(
     redis_server.start()
     with redis_server.client() as redis:
         assert ends(redis, job_id) is JobState.SUCCEEDED
-        assert len(pixel_hashes(redis, job_id)) == 64
+        assert len(pixel_hashes(redis, job_id)) == 40
 
 
 @pytest.mark.parametrize("task", ["os.system", "worker.tasks.other"])

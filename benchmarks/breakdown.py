@@ -30,7 +30,7 @@ def breakdown_ms(
     """
     device = str(net.device)
     runner = TorchRunner(net, device=device, slots=batch, sizes=(batch,), graphed=graphed)
-    rows = ticket(plan, batch).rows()
+    rows = Ticket.for_nobody(plan, seed=0, indices=range(batch)).rows()
     for row in rows:
         runner.admit(row)
     seed, index = torch.zeros(2, batch, dtype=torch.int64, device=device)
@@ -51,20 +51,6 @@ def breakdown_ms(
         "png_an_image": median_ms(lambda: encode(pixels[0], 0, _request(), PROVENANCE), repeats),
     }
     return {name: round(ms, 3) for name, ms in {"step": step, **found, **after}.items()}
-
-
-def ticket(plan: Plan, batch: int) -> Ticket:
-    """The first `batch` images of seed 0."""
-    return Ticket(
-        job_id="benchmark",
-        tenant="",
-        urgency=0,
-        plan=plan,
-        steps=plan.steps,
-        seed=0,
-        indices=tuple(range(batch)),
-        deliver=lambda *_: None,
-    )
 
 
 def median_ms(action: Callable[[], Any], repeats: int) -> float:

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.breakdown import breakdown_ms, ticket
+from benchmarks.breakdown import breakdown_ms
 from benchmarks.peer import chain, ddim_pipeline
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.noise import Purpose, normal
@@ -36,6 +36,7 @@ from models.unet import UNet, UNetConfig
 from worker import fingerprint
 from worker.examine import sampling_net
 from worker.fingerprint import Numerics, Precision
+from worker.row import Ticket
 from worker.runner import TorchRunner
 
 log = logging.getLogger("benchmarks.sampling")
@@ -169,7 +170,8 @@ class Measurement:
             sizes=(self.batch,),
             graphed=numerics.mode == "graph",
         )
-        rows = ticket(ddim_plan(self.checkpoint.schedule, steps), self.batch).rows()
+        plan = ddim_plan(self.checkpoint.schedule, steps)
+        rows = Ticket.for_nobody(plan, seed=0, indices=range(self.batch)).rows()
         for row in rows:
             runner.admit(row)
         for _ in range(steps):
@@ -222,10 +224,7 @@ class Measurement:
 
 def cpu_features() -> list[str]:
     """The vector units that decide which kernels run; empty where the system does not tell."""
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return []
+    flags = fingerprint.cpu_flags()
     return [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
 
 

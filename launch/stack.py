@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from launch.child import Child, Say
 from launch.redis_server import RedisFolder, check_reachable
@@ -30,7 +31,14 @@ def _redis(settings: UpSettings, supervisor: Supervisor) -> Iterator[str]:
         check_reachable(settings.redis_url)
         yield settings.redis_url
         return
-    files = RedisFolder(settings.data_dir)
+    with embedded_redis(settings.data_dir, supervisor) as url:
+        yield url
+
+
+@contextmanager
+def embedded_redis(data_dir: Path, supervisor: Supervisor) -> Iterator[str]:
+    """The URL of a server of our own, its files in a data folder. Raises RedisError."""
+    files = RedisFolder(data_dir)
     with files.locked():
         server = files.server(supervisor.say)
         with supervisor.running([server], patience_s=REDIS_PATIENCE_S):

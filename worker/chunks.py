@@ -60,7 +60,7 @@ def _final_states(
     runner: TorchRunner, plan: Plan, images: Sequence[int], *, hostile: int | None
 ) -> Tensor:
     """x at the end of their chains; the rows of one parity hold hostile values throughout."""
-    rows = _ticket(plan, images).rows()
+    rows = Ticket.for_nobody(plan, seed=SEED, indices=images).rows()
     for row in rows:
         runner.admit(row)
     for _ in range(plan.steps):
@@ -72,16 +72,3 @@ def _final_states(
     for row in rows:
         runner.release(row)
     return states
-
-
-def _ticket(plan: Plan, images: Sequence[int]) -> Ticket:
-    return Ticket(
-        job_id="agreement",
-        tenant="",
-        urgency=0,
-        plan=plan,
-        steps=plan.steps,
-        seed=SEED,
-        indices=tuple(images),
-        deliver=lambda *_: None,
-    )

@@ -92,6 +92,14 @@ def apply(numerics: Numerics, data_dir: Path) -> None:
     torch.backends.cudnn.deterministic = True
 
 
+def cpu_flags() -> frozenset[str]:
+    """What Linux says of the CPU's instruction sets; empty on other systems."""
+    try:
+        return frozenset(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return frozenset()
+
+
 def _precision(on_gpu: bool) -> str:
     """bfloat16 where the device multiplies it faster than float32."""
     fast = torch.cuda.get_device_capability() >= (8, 0) if on_gpu else bool(_half_units())
@@ -115,8 +123,5 @@ def _cpu_name() -> str:
 
 def _half_units() -> list[str]:
     """The CPU's units for bfloat16 products; torch asks no system but Linux."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return []
+    flags = cpu_flags()
     return [name for flag, name in (("avx512_bf16", "BF16"), ("amx_bf16", "AMX")) if flag in flags]

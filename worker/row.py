@@ -1,6 +1,6 @@
 """One image under way, and the shard it belongs to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +41,20 @@ class Ticket:
 
     def __post_init__(self) -> None:
         self.rows_open = len(self.indices)
+
+    @classmethod
+    def for_nobody(cls, plan: Any, *, seed: int, indices: Iterable[int]) -> "Ticket":
+        """Images that are drawn to check or to measure, and thrown away."""
+        return cls(
+            job_id="nobody",
+            tenant="",
+            urgency=0,
+            plan=plan,
+            steps=plan.steps,
+            seed=seed,
+            indices=tuple(indices),
+            deliver=lambda *_: None,
+        )
 
     def rows(self) -> list["Row"]:
         """A fresh row for each image."""

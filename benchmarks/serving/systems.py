@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from benchmarks.serving.load import Job
 from launch.child import Child
 from launch.redis_server import RedisFolder
 from launch.settings import UpSettings, free_port
-from launch.stack import service
+from launch.stack import embedded_redis, service
 from launch.supervisor import Supervisor
 from protocol import keys
 from protocol.job_store import JobStore
@@ -213,19 +213,19 @@ async def static_batching(setting: Setting) -> AsyncIterator[StaticBatching]:
 @asynccontextmanager
 async def one_at_a_time(setting: Setting) -> AsyncIterator[OneAtATime]:
     """A Redis and RQ's SimpleWorker."""
-    files = RedisFolder(setting.folder / "one")
-    environment = {
-        "PEER_MODEL": str(setting.model),
-        "PEER_PRECISION": setting.precision,
-        "PEER_THREADS": str(setting.threads),
-        "PEER_REDIS_URL": files.url,
-    }
-    command = [sys.executable, "-m", "rq.cli", "worker", "-w", "rq.SimpleWorker"]
-    worker = Child("rq", [*command, "-q", "-u", files.url, "one"], environment, _say)
-    with _running_redis(files), Supervisor(_say).running([worker], patience_s=PATIENCE_S):
-        system = OneAtATime(files.url)
-        await burst(system.draw, [Job(1, "ddim", 2, 0)])  # loads the model
-        yield system
+    with embedded_redis(setting.folder / "one", Supervisor(_say)) as url:
+        environment = {
+            "PEER_MODEL": str(setting.model),
+            "PEER_PRECISION": setting.precision,
+            "PEER_THREADS": str(setting.threads),
+            "PEER_REDIS_URL": url,
+        }
+        command = [sys.executable, "-m", "rq.cli", "worker", "-w", "rq.SimpleWorker"]
+        worker = Child("rq", [*command, "-q", "-u", url, "one"], environment, _say)
+        with Supervisor(_say).running([worker], patience_s=PATIENCE_S):
+            system = OneAtATime(url)
+            await burst(system.draw, [Job(1, "ddim", 2, 0)])  # loads the model
+            yield system
 
 
 async def until_ok(url: str) -> None:
@@ -238,15 +238,6 @@ async def until_ok(url: str) -> None:
             except httpx2.TransportError:
                 pass  # not listening yet
             await asyncio.sleep(0.2)
-
-
-@contextmanager
-def _running_redis(files: RedisFolder) -> Iterator[None]:
-    with files.locked():
-        server = files.server(_say)
-        with Supervisor(_say).running([server], patience_s=PATIENCE_S):
-            files.wait_until_up(server)
-            yield
 
 
 def _unlimited() -> httpx2.Limits:

@@ -34,7 +34,7 @@ from models.sampling_net import SamplingNet
 from models.schedule import linear_schedule
 from models.unet import UNet, UNetConfig
 from worker import fingerprint
-from worker.examine import sampling_net
+from worker.examine import sampling_net, settle
 from worker.fingerprint import Numerics, Precision
 from worker.row import Ticket
 from worker.runner import TorchRunner
@@ -205,15 +205,7 @@ class Measurement:
         return sampling_net(self.checkpoint, numerics)
 
     def _numerics(self, precision: Precision) -> Numerics:
-        _, height, width = self.checkpoint.net.config.image_shape
-        numerics = fingerprint.resolve(
-            device="auto",
-            threads=self._threads,
-            pixels=height * width,
-            precision=precision,
-        )
-        fingerprint.apply(numerics, self._scratch)
-        return numerics
+        return settle(self.checkpoint, self._scratch, threads=self._threads, precision=precision)
 
     def _random_weights(self) -> Path:
         folder = self._scratch / CIFAR10_NAME

@@ -16,8 +16,9 @@ from models.diffusion import reverse_step
 from models.noise import Purpose, normal
 from models.plan import Plan, ddim_plan, ddpm_plan
 from models.sampling_net import SamplingNet
+from worker import fingerprint
 from worker.chunks import agreeing_sizes
-from worker.fingerprint import Numerics
+from worker.fingerprint import Mode, Numerics, Precision
 
 CHAIN_STEPS = 10
 ROWS = 4
@@ -43,6 +44,30 @@ def examine(checkpoint: Checkpoint, numerics: Numerics, data_dir: Path) -> Findi
     staged.write_text(json.dumps(asdict(finding)))
     staged.replace(kept)
     return finding
+
+
+def settle(
+    checkpoint: Checkpoint,
+    data_dir: Path,
+    *,
+    threads: int,
+    device: str = "auto",
+    precision: Precision = "auto",
+    mode: Mode = "auto",
+    chunk: int | None = None,
+) -> Numerics:
+    """Resolve a checkpoint's numerics and apply them to this process. Raises ValueError."""
+    _, height, width = checkpoint.net.config.image_shape
+    numerics = fingerprint.resolve(
+        device=device,
+        threads=threads,
+        pixels=height * width,
+        precision=precision,
+        mode=mode,
+        chunk=chunk,
+    )
+    fingerprint.apply(numerics, data_dir)
+    return numerics
 
 
 def sampling_net(checkpoint: Checkpoint, numerics: Numerics) -> SamplingNet:

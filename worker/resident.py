@@ -9,8 +9,7 @@ from pathlib import Path
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.plan import Plan, ddim_plan, ddpm_plan
 from protocol.messages import ModelInfo, SamplerInfo, SamplerSpec
-from worker import fingerprint
-from worker.examine import examine, sampling_net
+from worker.examine import examine, sampling_net, settle
 from worker.fingerprint import Numerics, Precision
 from worker.runner import TorchRunner
 from worker.settings import WorkerSettings
@@ -60,11 +59,11 @@ class ResidentModel:
 def load_resident(settings: WorkerSettings) -> ResidentModel:
     """Load, resolve the numerics, examine what they do. Raises CheckpointError or ValueError."""
     checkpoint = load_checkpoint(settings.model)
-    numerics = _resolved(settings, checkpoint, settings.precision)
+    numerics = _settled(settings, checkpoint, settings.precision)
     finding = examine(checkpoint, numerics, settings.data_dir)
     if finding.eps_error > EPS_ERROR:
         log.warning("%s is off by %.1f %%: float32", numerics.precision, 100 * finding.eps_error)
-        numerics = _resolved(settings, checkpoint, "float32")
+        numerics = _settled(settings, checkpoint, "float32")
         finding = examine(checkpoint, numerics, settings.data_dir)
     runner = TorchRunner(
         sampling_net(checkpoint, numerics),
@@ -106,18 +105,16 @@ def _plan(checkpoint: Checkpoint, spec: SamplerSpec) -> Plan:
     )
 
 
-def _resolved(settings: WorkerSettings, checkpoint: Checkpoint, precision: Precision) -> Numerics:
-    _, height, width = checkpoint.net.config.image_shape
-    numerics = fingerprint.resolve(
+def _settled(settings: WorkerSettings, checkpoint: Checkpoint, precision: Precision) -> Numerics:
+    return settle(
+        checkpoint,
+        settings.data_dir,
         device=settings.device,
         threads=settings.threads,
-        pixels=height * width,
         precision=precision,
         mode=settings.mode,
         chunk=settings.rows,
     )
-    fingerprint.apply(numerics, settings.data_dir)
-    return numerics
 
 
 def _slots(checkpoint: Checkpoint, chunk: int) -> int:

@@ -11,20 +11,15 @@ from pathlib import Path
 import torch
 
 from models.checkpoint import load_checkpoint
-from worker import fingerprint
-from worker.examine import sampling_net
+from worker.examine import sampling_net, settle
 
 
 def main(folder: str, seconds: str) -> None:
     """Forward after forward, after three that are not counted."""
     checkpoint = load_checkpoint(Path(folder))
-    channels, height, width = checkpoint.net.config.image_shape
-    numerics = fingerprint.resolve(
-        device="auto", threads=os.cpu_count() or 1, pixels=height * width
-    )
-    fingerprint.apply(numerics, Path(folder))
+    numerics = settle(checkpoint, Path(folder), threads=os.cpu_count() or 1)
     net = sampling_net(checkpoint, numerics)
-    x = torch.randn(numerics.chunk, channels, height, width, device=numerics.device)
+    x = torch.randn(numerics.chunk, *net.shape, device=numerics.device)
     t = torch.full((numerics.chunk,), net.T // 2, device=numerics.device)
     for _ in range(3):
         net(x, t).cpu()

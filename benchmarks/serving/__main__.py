@@ -66,7 +66,7 @@ class Course:
     http_s: float
 
 
-FULL = Course(300, 100, (0.5, 0.8, 0.95), True, 3, {"images": 640, "rounds": 3, "raw_s": 8}, 8)
+FULL = Course(300, 100, (0.5, 0.8, 0.95), True, 3, {"images": 320, "rounds": 7, "raw_s": 8}, 8)
 QUICK = Course(8, 6, (0.8,), False, 1, {"images": 64, "rounds": 1, "raw_s": 1}, 1)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from app.errors import FieldError, InvalidRequest, NoWorker
-from app.schemas import JobSubmission, SamplerChoice, Variance
+from app.schemas import JobSubmission, SamplerChoice
 from protocol.messages import (
     MAX_INDEX,
     JobRequest,
@@ -11,6 +11,7 @@ from protocol.messages import (
     Output,
     SamplerInfo,
     SamplerSpec,
+    Variance,
 )
 
 
@@ -60,13 +61,15 @@ def _offered(choice: SamplerChoice, model: ModelInfo) -> SamplerInfo:
 def _sampler(choice: SamplerChoice, own: SamplerInfo, *, T: int) -> SamplerSpec:  # noqa: N803
     """What the client said, else the sampler's and the model's own."""
     steps = choice.steps or own.steps
-    ddim = choice.name == "ddim"
+    full = steps >= T
     return SamplerSpec(
         name=choice.name,
         steps=steps,
-        eta=(choice.eta or 0.0) if ddim else None,
-        spacing=choice.spacing or "leading",
-        variance=None if ddim else choice.variance or _own_variance(own, full=steps >= T),
+        eta=(choice.eta or 0.0) if choice.name == "ddim" else None,
+        spacing=choice.spacing or own.spacing,
+        variance=choice.variance or _own_variance(own, full=full)
+        if choice.name == "ddpm"
+        else None,
         clip=own.clip if choice.clip is None else choice.clip,
     )
 
@@ -87,10 +90,10 @@ def _to_sampler(
     """Why this model cannot be sampled like that."""
     if resolved.steps > model.T:
         yield _objection("steps", f"{model.name} has T = {model.T} steps.")
-    if resolved.name == "ddpm" and choice.eta is not None:
-        yield _objection("eta", "ddpm has no eta; ddim does.")
-    if resolved.name == "ddim" and choice.variance is not None:
-        yield _objection("variance", "ddim has no variance; ddpm does. See eta.")
+    if resolved.name != "ddim" and choice.eta is not None:
+        yield _objection("eta", f"{resolved.name} has no eta; ddim does.")
+    if resolved.name != "ddpm" and choice.variance is not None:
+        yield _objection("variance", f"{resolved.name} has no variance; ddpm does.")
     if resolved.variance == "fixed_large" and resolved.steps < model.T:
         yield _objection("variance", f"fixed_large needs the full chain of {model.T} steps.")
 

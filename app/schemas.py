@@ -6,13 +6,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from protocol.messages import MAX_IMAGES, MAX_INDEX, MAX_SEED, Priority
+from protocol.messages import (
+    MAX_IMAGES,
+    MAX_INDEX,
+    MAX_SEED,
+    Priority,
+    SamplerName,
+    Spacing,
+    Variance,
+)
 
 MAX_METADATA_BYTES = 1024
 DAY_S = 86_400
-
-SamplerName = Literal["ddpm", "ddim"]
-Variance = Literal["fixed_small", "fixed_large"]
 
 
 class Submitted(BaseModel):
@@ -26,19 +31,24 @@ class SamplerChoice(Submitted):
 
     name: SamplerName
     steps: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="At most the model's T. Default: T for ddpm, 50 for ddim."
+        None,
+        description="At most the model's T. Default: T for ddpm, 50 for ddim, 20 for dpmpp-2m.",
     )
     eta: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
         None, description="ddim only: 0 is deterministic, 1 as noisy as ddpm. Default: 0."
     )
-    spacing: Literal["leading"] | None = Field(
-        None, description="Which timesteps a shortened chain keeps."
+    spacing: Spacing | None = Field(
+        None,
+        description="Which timesteps a shortened chain keeps. Default: leading; "
+        "linspace for dpmpp-2m.",
     )
     variance: Variance | None = Field(
         None, description="ddpm only; `fixed_large` needs the full chain. Default: the model's."
     )
     clip: Annotated[float, Field(gt=0.0)] | None = Field(
-        None, description="Clamp the predicted x0 to ±clip at every step. Default: the model's."
+        None,
+        description="Clamp the predicted x0 to ±clip at every step. Default: the model's; "
+        "dpmpp-2m does not clip.",
     )
 
 

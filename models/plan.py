@@ -6,16 +6,17 @@ Every sampler served is linear in what it remembers, so one update runs them all
     x0_hat = clamp(r1 * x - r2 * eps, -k, k)
     x'     = a * x + b * x0_hat + e * eps + c * x0_hat_prev + s * z
 
-`s` is 0 in the last row of every plan: the last step adds no noise, whatever the variance.
+`s` is 0 in the last row of every plan: the last step adds no noise, whatever the variance. A chain
+may start midway, at `start_t` = 1 ... T: then x is x_t of the paper's t, not x_T.
 """
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.schedule import Float64, NoiseSchedule
+from models.spacing import Spacing, Timesteps, timesteps
 
 COLUMNS = ("t", "r1", "r2", "k", "a", "b", "e", "c", "s")
 Variance = Literal["fixed_small", "fixed_large"]
@@ -48,21 +49,23 @@ def ddpm_plan(
     *,
     variance: Variance = "fixed_small",
     clip: float | None = 1.0,
+    spacing: Spacing = "leading",
     steps_offset: int = 0,
+    start_t: int | None = None,
 ) -> Plan:
     """Ancestral sampling (algorithm 2): x' ~ N(posterior mean of eq. 7 at x0_hat, sigma^2).
 
-    A chain shorter than T uses the betas of the strided chain, beta_t = 1 - abar_t / abar_prev.
+    A chain that leaves steps out uses the betas of the strided chain, 1 - abar_t / abar_prev.
     Raises ValueError for fixed_large on such a chain: its noise swamps the image (FID 367 at
     10 steps on CIFAR-10, against 41 for fixed_small).
     """
     if variance not in get_args(Variance):
         raise ValueError(f"variance: {variance!r} is none of {get_args(Variance)}")
-    if variance == "fixed_large" and steps < schedule.T:
+    levels = _levels(schedule, start_t)
+    if variance == "fixed_large" and steps < levels:
         raise ValueError("variance: fixed_large needs the full chain; use fixed_small")
-    t = leading_timesteps(schedule.T, steps, steps_offset=steps_offset)
-    abar_t = schedule.alpha_bar[t]
-    abar_prev = np.append(schedule.alpha_bar[t[1:]], 1.0)
+    t = timesteps(levels, steps, spacing, steps_offset=steps_offset)
+    abar_t, abar_prev = _signal(schedule, t)
     alpha = abar_t / abar_prev
     beta = 1.0 - alpha
     sigma_sq = beta if variance == "fixed_large" else beta * (1.0 - abar_prev) / (1.0 - abar_t)
@@ -82,22 +85,26 @@ def ddim_plan(
     *,
     eta: float = 0.0,
     clip: float | None = 1.0,
+    spacing: Spacing = "leading",
     steps_offset: int = 0,
     set_alpha_to_one: bool = True,
     rederive_eps: bool = False,
+    start_t: int | None = None,
 ) -> Plan:
     """DDIM (Song et al. 2021, eq. 12): eta = 0 is deterministic, eta = 1 has DDPM's variance.
 
     `set_alpha_to_one` takes abar = 1 after the last step, else abar_0. `rederive_eps` computes
     eps again from the clipped x0_hat (diffusers' use_clipped_model_output): since
     eps = (x - sqrt(abar) x0_hat) / sqrt(1 - abar), that only moves weight from e to a and b.
+
+    abar_prev is that of the next timestep in the list. diffusers steps by T // S instead, which is
+    the same only where T / S is whole and the spacing leading or trailing.
     """
     if not 0.0 <= eta <= 1.0:
         raise ValueError(f"eta: must be between 0 and 1, got {eta}")
-    t = leading_timesteps(schedule.T, steps, steps_offset=steps_offset)
-    final = 1.0 if set_alpha_to_one else schedule.alpha_bar[0]
-    abar_t = schedule.alpha_bar[t]
-    abar_prev = _alpha_bar_before(schedule, t - schedule.T // steps, final)
+    t = timesteps(_levels(schedule, start_t), steps, spacing, steps_offset=steps_offset)
+    final = 1.0 if set_alpha_to_one else float(schedule.alpha_bar[0])
+    abar_t, abar_prev = _signal(schedule, t, final)
     sigma_sq = eta**2 * (1.0 - abar_prev) / (1.0 - abar_t) * (1.0 - abar_t / abar_prev)
     a, b, e = np.zeros(steps), np.sqrt(abar_prev), np.sqrt(1.0 - abar_prev - sigma_sq)
     if rederive_eps:
@@ -106,23 +113,53 @@ def ddim_plan(
     return _assemble(schedule, t, clip, a=a, b=b, e=e, s=np.sqrt(sigma_sq))
 
 
-def leading_timesteps(T: int, steps: int, *, steps_offset: int = 0) -> NDArray[np.int64]:  # noqa: N803
-    """(S,) descending multiples of T // steps, ending at `steps_offset`; e.g. 980, 960 ... 0."""
-    if not 1 <= steps <= T:
-        raise ValueError(f"steps: must be between 1 and {T}, got {steps}")
-    t = np.arange(steps, dtype=np.int64)[::-1] * (T // steps) + steps_offset
-    if steps_offset < 0 or t[0] >= T:
-        raise ValueError(f"steps_offset: {steps_offset} puts steps outside 0 ... {T - 1}")
-    return t
+def dpmpp_2m_plan(
+    schedule: NoiseSchedule,
+    steps: int,
+    *,
+    clip: float | None = None,
+    spacing: Spacing = "linspace",
+    start_t: int | None = None,
+) -> Plan:
+    """DPM-Solver++(2M), midpoint (Lu et al. 2022, algorithm 2): second order in lambda, log(a/s).
+
+        x' = (s'/s) x + w x0_hat + w / 2r (x0_hat - x0_hat_prev),   w = a' (1 - exp(-h)),
+        h = lambda' - lambda,  r = h_prev / h,  a = sqrt(abar),  s = sqrt(1 - abar)
+
+    The first step knows no x0_hat_prev, and the last goes to s = 0, where h is infinite: both are
+    of first order. Since the last gives x0_hat itself, one point more than `steps` is spaced and
+    t = 0 dropped, but for trailing spacing and the full chain. Unclipped, as published.
+    """
+    levels = _levels(schedule, start_t)
+    extra = int(spacing != "trailing" and 0 < steps < levels)
+    t = timesteps(levels, steps + extra, spacing)[: max(steps, 0)]
+    abar_t, abar_next = _signal(schedule, t)
+    a, s, a_next, s_next = (np.sqrt(v) for v in (abar_t, 1.0 - abar_t, abar_next, 1.0 - abar_next))
+    w = a_next - s_next * a / s  # exp(-h) = (s'/a') / (s/a)
+    log_snr = np.log(a / s)
+    second = np.zeros(len(t))  # w / 2r
+    h = np.diff(log_snr)
+    second[1:-1] = w[1:-1] * h[1:] / (2.0 * h[:-1])
+    return _assemble(schedule, t, clip, a=s_next / s, b=w + second, c=-second)
 
 
-def _alpha_bar_before(schedule: NoiseSchedule, t_prev: NDArray[np.int64], final: float) -> Float64:
-    """abar at t_prev, and `final` where t_prev lies before the chain's start."""
-    return np.where(t_prev >= 0, schedule.alpha_bar[np.maximum(t_prev, 0)], final)
+def _levels(schedule: NoiseSchedule, start_t: int | None) -> int:
+    """How many timesteps there are up to the start of the chain."""
+    if start_t is None:
+        return schedule.T
+    if not 1 <= start_t <= schedule.T:
+        raise ValueError(f"t: must be between 1 and {schedule.T}, got {start_t}")
+    return start_t
+
+
+def _signal(schedule: NoiseSchedule, t: Timesteps, final: float = 1.0) -> tuple[Float64, Float64]:
+    """abar at every timestep, and at the one the step leads to: `final` after the last."""
+    abar_t = schedule.alpha_bar[t]
+    return abar_t, np.append(abar_t[1:], final)
 
 
 def _assemble(
-    schedule: NoiseSchedule, t: NDArray[np.int64], clip: float | None, **columns: Float64
+    schedule: NoiseSchedule, t: Timesteps, clip: float | None, **columns: Float64
 ) -> Plan:
     """Fill in the eps-prediction of x_0 (eq. 15) and the clip; columns not given are 0."""
     if clip is not None and not clip > 0.0:

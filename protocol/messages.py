@@ -26,14 +26,19 @@ class Priority(StrEnum):
     LOW = "low"
 
 
+SamplerName = Literal["ddpm", "ddim", "dpmpp-2m"]
+Spacing = Literal["leading", "trailing", "linspace", "quadratic"]
+Variance = Literal["fixed_small", "fixed_large"]
+
+
 class SamplerSpec(Message):
     """A sampler with everything resolved: together with a model it determines a plan."""
 
-    name: Literal["ddpm", "ddim"]
+    name: SamplerName
     steps: Annotated[int, Field(ge=1)]
     eta: Annotated[float, Field(ge=0.0, le=1.0)] | None = None  # DDIM only
-    spacing: Literal["leading"] = "leading"
-    variance: Literal["fixed_small", "fixed_large"] | None = None  # DDPM only
+    spacing: Spacing = "leading"
+    variance: Variance | None = None  # DDPM only
     clip: Annotated[float, Field(gt=0.0)] | None = None  # None: x0_hat is not clipped
 
 
@@ -90,9 +95,10 @@ class JobError(Message):
 class SamplerInfo(Message):
     """A sampler a model offers, with what is used where the client says nothing."""
 
-    name: Literal["ddpm", "ddim"]
+    name: SamplerName
     steps: int
-    variance: Literal["fixed_small", "fixed_large"] | None = None
+    spacing: Spacing = "leading"
+    variance: Variance | None = None
     clip: float | None = None
 
 

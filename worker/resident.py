@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.plan import Plan, ddim_plan, ddpm_plan
+from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
 from protocol.messages import ModelInfo, SamplerInfo, SamplerSpec
 from worker.examine import examine, sampling_net, settle
 from worker.fingerprint import Numerics, Precision
@@ -51,6 +51,7 @@ class ResidentModel:
             samplers=(
                 SamplerInfo(name="ddpm", steps=T, variance=defaults.variance, clip=defaults.clip),
                 SamplerInfo(name="ddim", steps=min(50, T), clip=defaults.clip),
+                SamplerInfo(name="dpmpp-2m", steps=min(20, T), spacing="linspace"),
             ),
             card=checkpoint.card,
         )
@@ -93,13 +94,17 @@ def _plan(checkpoint: Checkpoint, spec: SamplerSpec) -> Plan:
             spec.steps,
             variance=spec.variance or "fixed_small",
             clip=spec.clip,
+            spacing=spec.spacing,
             steps_offset=defaults.steps_offset,
         )
+    if spec.name == "dpmpp-2m":
+        return dpmpp_2m_plan(schedule, spec.steps, clip=spec.clip, spacing=spec.spacing)
     return ddim_plan(
         schedule,
         spec.steps,
         eta=spec.eta or 0.0,
         clip=spec.clip,
+        spacing=spec.spacing,
         steps_offset=defaults.steps_offset,
         set_alpha_to_one=defaults.set_alpha_to_one,
     )

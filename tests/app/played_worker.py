@@ -22,6 +22,7 @@ TINY = ModelInfo(
     samplers=(
         SamplerInfo(name="ddpm", steps=1000, variance="fixed_large", clip=1.0),
         SamplerInfo(name="ddim", steps=50, clip=1.0),
+        SamplerInfo(name="dpmpp-2m", steps=20, spacing="linspace"),
     ),
     card={"license": "CC0"},
 )

@@ -37,7 +37,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"model": "nope"}, "/model"),
     ({"model": ""}, "/model"),
     ({"model": 1}, "/model"),
-    ({"sampler": "dpmpp-2m"}, "/sampler/name"),
+    ({"sampler": "euler"}, "/sampler/name"),
     ({"sampler": "DDPM"}, "/sampler/name"),
     ({"sampler": {}}, "/sampler/name"),
     ({"sampler": {"name": None}}, "/sampler/name"),
@@ -66,7 +66,10 @@ REFUSED: list[tuple[Any, str]] = [
     ({"sampler": {"name": "ddpm", "clip": -1.0}}, "/sampler/clip"),
     ({"sampler": {"name": "ddpm", "clip": True}}, "/sampler/clip"),
     ({"sampler": {"name": "ddpm", "clip": float("inf")}}, "/sampler/clip"),
-    ({"sampler": {"name": "ddpm", "spacing": "trailing"}}, "/sampler/spacing"),
+    ({"sampler": {"name": "ddpm", "spacing": "karras"}}, "/sampler/spacing"),
+    ({"sampler": {"name": "dpmpp-2m", "eta": 0.0}}, "/sampler/eta"),
+    ({"sampler": {"name": "dpmpp-2m", "variance": "fixed_small"}}, "/sampler/variance"),
+    ({"sampler": {"name": "dpmpp-2m", "steps": 1001}}, "/sampler/steps"),
     ({"sampler": {"name": "ddpm", "order": 2}}, "/sampler/order"),
     ({"output": None}, "/output"),
     ({"output": {"format": "webp"}}, "/output/format"),
@@ -145,7 +148,7 @@ def test_what_only_the_model_can_tell_is_said_at_once_too(client: TestClient) ->
 
 
 def test_an_unknown_sampler_is_told_what_is_offered(client: TestClient) -> None:
-    body = client.post("/v1/jobs", json={"sampler": "dpmpp-2m"}).json()
+    body = client.post("/v1/jobs", json={"sampler": "euler"}).json()
     assert "ddpm" in body["errors"][0]["detail"]
     assert "ddim" in body["errors"][0]["detail"]
 

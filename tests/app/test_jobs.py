@@ -68,6 +68,22 @@ def test_a_seed_nobody_named_is_another_each_time(client: TestClient, worker: Pl
         ({"name": "ddim", "eta": 1}, {"name": "ddim", "steps": 50, "eta": 1.0}),
         ({"name": "ddpm", "steps": 100}, {"steps": 100, "variance": "fixed_small"}),
         ({"name": "ddpm", "clip": 2.5}, {"steps": 1000, "clip": 2.5}),
+        ({"name": "ddpm", "steps": 9, "spacing": "quadratic"}, {"spacing": "quadratic"}),
+        (
+            "dpmpp-2m",
+            {
+                "name": "dpmpp-2m",
+                "steps": 20,
+                "eta": None,
+                "spacing": "linspace",
+                "variance": None,
+                "clip": None,
+            },
+        ),
+        (
+            {"name": "dpmpp-2m", "clip": 1, "spacing": "trailing"},
+            {"spacing": "trailing", "clip": 1},
+        ),
         (None, {"name": "ddpm", "steps": 1000}),
     ],
     ids=str,
@@ -80,7 +96,7 @@ def test_a_sampler_is_told_in_full(
 
 
 def test_what_is_echoed_can_be_sent_again(client: TestClient, worker: PlayedWorker) -> None:
-    sampler = {"name": "ddim", "steps": 20, "eta": 0.5}
+    sampler = {"name": "ddim", "steps": 20, "eta": 0.5, "spacing": "trailing"}
     asked = {"n": 3, "seed": 2**53 - 1, "sampler": sampler, "metadata": {"über": [1, None]}}
     first = submit(client, **asked)["request"]
     assert submit(client, **first)["request"] == first

@@ -20,7 +20,7 @@ def test_a_model_tells_what_it_is_and_who_serves_it(
     (model,) = client.get("/v1/models").json()["data"]
     assert model == client.get("/v1/models/tiny").json()
     assert (model["name"], model["image_size_px"], model["channels"]) == ("tiny", 8, 1)
-    assert [sampler["name"] for sampler in model["samplers"]] == ["ddpm", "ddim"]
+    assert [sampler["name"] for sampler in model["samplers"]] == ["ddpm", "ddim", "dpmpp-2m"]
     assert model["card"] == {"license": "CC0"}
     assert [live["name"] for live in model["workers"]] == ["played"]
     worker.leave()

@@ -23,6 +23,7 @@ from torch import Tensor
 from models.diffusion import reverse_step
 from models.plan import Plan, ddim_plan, ddpm_plan
 from models.schedule import linear_schedule
+from models.spacing import Spacing
 from tests.models.peer import diffusers
 
 SCHEDULE = linear_schedule()
@@ -89,14 +90,24 @@ def difference(ours: Tensor, theirs: Tensor) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1.0))
 
 
-def ddpm_chain(variance: Any, steps: int, clip: float | None, *, offset: int = 0) -> Chain:
+def ddpm_chain(
+    variance: Any,
+    steps: int,
+    clip: float | None,
+    *,
+    offset: int = 0,
+    spacing: Spacing = "leading",
+) -> Chain:
     scheduler = diffusers.DDPMScheduler(
+        timestep_spacing=spacing,
         variance_type=variance,
         clip_sample=clip is not None,
         clip_sample_range=clip or 1.0,
         steps_offset=offset,
     )
-    plan = ddpm_plan(SCHEDULE, steps, variance=variance, clip=clip, steps_offset=offset)
+    plan = ddpm_plan(
+        SCHEDULE, steps, variance=variance, clip=clip, steps_offset=offset, spacing=spacing
+    )
     return Chain(plan, scheduler, {})
 
 
@@ -108,8 +119,10 @@ def ddim_chain(
     to_one: bool = True,
     offset: int = 0,
     rederive: bool = False,
+    spacing: Spacing = "leading",
 ) -> Chain:
     scheduler = diffusers.DDIMScheduler(
+        timestep_spacing=spacing,
         clip_sample=clip is not None,
         clip_sample_range=clip or 1.0,
         set_alpha_to_one=to_one,
@@ -119,6 +132,29 @@ def ddim_chain(
         "steps_offset": offset,
         "set_alpha_to_one": to_one,
         "rederive_eps": rederive,
+        "spacing": spacing,
     }
     plan = ddim_plan(SCHEDULE, steps, eta=eta, clip=clip, **conventions)
     return Chain(plan, scheduler, {"eta": eta, "use_clipped_model_output": rederive})
+
+
+def dpmpp_states(plan: Plan, spacing: Spacing) -> tuple[Tensor, Tensor]:
+    """(S, *SHAPE) each: ours and diffusers' x after every step of a whole chain; each step starts
+    from diffusers' x, each side remembers its own x0_hat. diffusers has our table in float64, but
+    rounds x to float32 at each step."""
+    scheduler = diffusers.DPMSolverMultistepScheduler(timestep_spacing=spacing)
+    scheduler.set_timesteps(plan.steps)
+    t = plan.column("t").astype(int)
+    assert scheduler.timesteps.tolist() == t.tolist()
+    abar = SCHEDULE.alpha_bar[t]
+    scheduler.sigmas = torch.from_numpy(np.append(np.sqrt((1 - abar) / abar), 0.0))
+    x = randn(999_999, torch.float64)
+    x0 = torch.zeros_like(x)
+    states: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for i, line in enumerate(torch.from_numpy(plan.table)):
+        eps = plausible_eps(x, int(t[i]), seed=i)
+        ours, x0 = reverse_step(line.expand(len(x), -1), x, eps, x0, None)
+        x = scheduler.step(eps, int(t[i]), x).prev_sample.double()
+        states[0].append(ours)
+        states[1].append(x)
+    return torch.stack(states[0]), torch.stack(states[1])

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.plan import COLUMNS, Plan, ddim_plan, ddpm_plan, leading_timesteps
+from models.plan import COLUMNS, Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
 from models.schedule import linear_schedule
 
 SCHEDULE = linear_schedule()
+PLANS = [ddpm_plan, ddim_plan, dpmpp_2m_plan]
 GOLDEN = {  # the full chain of fixed_small, in plain Python: t -> r1, r2, a, b
     0: (1.0000500037503126, 0.01000050003749898, 0.0, 1.0),
     1: (1.0001099721020992, 0.014830923708980388, 0.4547084989905303, 0.5452914995102903),
@@ -69,19 +70,11 @@ def test_fixed_large_is_refused_on_a_shortened_chain(steps: int) -> None:
         ddpm_plan(SCHEDULE, steps, variance="fixed_large")
 
 
-@pytest.mark.parametrize("plan", [ddpm_plan, ddim_plan])
+@pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("steps", [-1, 0, 1001])
 def test_more_or_fewer_steps_than_the_chain_has_are_refused(plan: Any, steps: int) -> None:
     with pytest.raises(ValueError, match=f"steps: must be between 1 and 1000, got {steps}"):
         plan(SCHEDULE, steps)
-
-
-@pytest.mark.parametrize(("steps", "largest"), [(1000, 0), (50, 19), (7, 147), (1, 999)])
-def test_an_offset_that_leads_out_of_the_chain_is_refused(steps: int, largest: int) -> None:
-    assert leading_timesteps(1000, steps, steps_offset=largest)[0] == 999
-    for offset in (largest + 1, -1):
-        with pytest.raises(ValueError, match=f"steps_offset: {offset} "):
-            leading_timesteps(1000, steps, steps_offset=offset)
 
 
 @pytest.mark.parametrize("eta", [-0.5, 1.5, float("nan")])
@@ -90,7 +83,7 @@ def test_an_eta_without_a_meaning_is_refused(eta: float) -> None:
         ddim_plan(SCHEDULE, 50, eta=eta)
 
 
-@pytest.mark.parametrize("plan", [ddpm_plan, ddim_plan])
+@pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("clip", [-1.0, 0.0, float("nan")])
 def test_a_clip_that_leaves_nothing_is_refused(plan: Any, clip: float) -> None:
     with pytest.raises(ValueError, match="clip: must be positive"):
@@ -103,17 +96,12 @@ def test_an_unknown_variance_is_refused() -> None:
         ddpm_plan(SCHEDULE, 10, variance=unknown)
 
 
-def test_timesteps_descend_in_equal_strides_to_the_offset() -> None:
-    assert leading_timesteps(1000, 4).tolist() == [750, 500, 250, 0]
-    assert leading_timesteps(10, 3, steps_offset=1).tolist() == [7, 4, 1]
-    assert leading_timesteps(1000, 1000).tolist() == list(range(999, -1, -1))
-
-
 def test_a_plan_is_stochastic_only_where_some_step_adds_noise() -> None:
     assert ddpm_plan(SCHEDULE, 10).stochastic
     assert ddim_plan(SCHEDULE, 10, eta=0.5).stochastic
     assert not ddim_plan(SCHEDULE, 10, eta=0.0).stochastic
     assert not ddpm_plan(SCHEDULE, 1).stochastic
+    assert not dpmpp_2m_plan(SCHEDULE, 20).stochastic
 
 
 def test_no_clipping_is_an_infinite_bound() -> None:
@@ -123,3 +111,52 @@ def test_no_clipping_is_an_infinite_bound() -> None:
 
 def test_a_plan_counts_its_steps() -> None:
     assert ddim_plan(SCHEDULE, 7).steps == ddpm_plan(SCHEDULE, 7).steps == 7
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("start_t", [0, 1001, -5])
+def test_a_chain_starts_within_the_schedule(plan: Any, start_t: int) -> None:
+    with pytest.raises(ValueError, match=f"t: must be between 1 and 1000, got {start_t}"):
+        plan(SCHEDULE, 1, start_t=start_t)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_chain_from_midway_has_no_more_steps_than_are_left(plan: Any) -> None:
+    with pytest.raises(ValueError, match="steps: must be between 1 and 30, got 31"):
+        plan(SCHEDULE, 31, start_t=30)
+
+
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+def test_a_full_chain_from_midway_is_the_end_of_the_whole_one(variance: Any) -> None:
+    whole = ddpm_plan(SCHEDULE, 1000, variance=variance)
+    assert np.array_equal(
+        ddpm_plan(SCHEDULE, 300, variance=variance, start_t=300).table, whole.table[-300:]
+    )
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("spacing", ["trailing", "linspace"])
+def test_a_shortened_chain_from_midway_starts_at_its_t(plan: Any, spacing: Any) -> None:
+    t = plan(SCHEDULE, 8, start_t=500, spacing=spacing).column("t")
+    assert (t[0], len(t)) == (499, 8)
+
+
+def test_without_its_memory_dpmpp_is_ddim() -> None:
+    """First order in lambda, both: a = s'/s and b = a' - a s'/s, once e is moved into a and b."""
+    dpmpp = dpmpp_2m_plan(SCHEDULE, 20, spacing="trailing", clip=1.0)
+    ddim = ddim_plan(SCHEDULE, 20, spacing="trailing", rederive_eps=True)
+    for name in ("t", "r1", "r2", "k", "a"):
+        assert dpmpp.column(name) == pytest.approx(ddim.column(name), rel=1e-9, abs=1e-12)
+    both = dpmpp.column("b") + dpmpp.column("c")
+    assert both == pytest.approx(ddim.column("b"), rel=1e-9)
+    assert (dpmpp.column("c")[1:-1] < 0).all()
+    assert dpmpp.column("c")[[0, -1]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 999, 1000])
+def test_dpmpp_has_the_steps_it_was_asked_for(steps: int) -> None:
+    plan = dpmpp_2m_plan(SCHEDULE, steps)
+    assert plan.steps == steps
+    assert np.isfinite(plan.table[:, 4:]).all()
+    assert plan.column("b")[-1] == pytest.approx(1.0)
+    assert plan.column("a")[-1] == 0.0

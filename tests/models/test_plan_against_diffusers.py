@@ -1,8 +1,11 @@
 """Our tables against diffusers' schedulers over whole chains, first and last step included."""
 
+from typing import Any
+
 import pytest
 
-from tests.models.chain import ddim_chain, ddpm_chain
+from models.plan import dpmpp_2m_plan
+from tests.models.chain import SCHEDULE, ddim_chain, ddpm_chain, difference, dpmpp_states
 
 FORMULA = 1e-12  # see tests/models/chain.py for both bounds
 ROUNDING = 5e-5
@@ -55,3 +58,24 @@ def test_ddpm_is_diffusers_as_shipped_but_for_its_rounding(
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_ddim_is_diffusers_as_shipped_but_for_its_rounding(eta: float, clip: float | None) -> None:
     assert ddim_chain(50, clip, eta=eta).shipped_difference() < ROUNDING
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "linspace"])
+@pytest.mark.parametrize("steps", [1000, 999, 50, 7])
+def test_ddpm_with_other_spacings_is_diffusers_too(steps: int, spacing: Any) -> None:
+    chain = ddpm_chain("fixed_small", steps, 1.0, spacing=spacing)
+    assert chain.exact_difference() < 1e-9  # as with an offset
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("steps", [1000, 50, 8])
+def test_ddim_with_trailing_spacing_is_diffusers_too(steps: int, eta: float) -> None:
+    assert ddim_chain(steps, 1.0, eta=eta, spacing="trailing").exact_difference() < FORMULA
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # diffusers' own, of numpy 2
+@pytest.mark.parametrize("spacing", ["trailing", "linspace"])
+@pytest.mark.parametrize("steps", [999, 50, 20, 14, 3, 2, 1])
+def test_dpm_solver_is_diffusers_over_a_whole_chain(steps: int, spacing: Any) -> None:
+    ours, theirs = dpmpp_states(dpmpp_2m_plan(SCHEDULE, steps, spacing=spacing), spacing)
+    assert difference(ours, theirs) < 1e-6  # of its float32 x

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.diffusion import per_row
 from models.noise import Purpose, normal
-from models.plan import Plan, ddim_plan, ddpm_plan
+from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
 from models.sample import first_state, sample, sample_batch, step_noise
 from models.schedule import linear_schedule
 from tests.models.tiny import tiny_net
@@ -21,6 +21,8 @@ PLANS = {
     "ddim": ddim_plan(SCHEDULE, 50),
     "ddim, eta 1": ddim_plan(SCHEDULE, 50, eta=1.0),
     "ddim, own eps": ddim_plan(SCHEDULE, 20, rederive_eps=True),
+    "ddim, quadratic": ddim_plan(SCHEDULE, 50, spacing="quadratic"),
+    "dpm-solver": dpmpp_2m_plan(SCHEDULE, 20),
 }
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
@@ -101,7 +103,7 @@ def test_the_states_of_a_chain_have_the_joint_distribution_of_the_forward_proces
     assert (eps @ eps.T / 64**2 - expected).abs().max() < 5.5 * 2**0.5 / 64
 
 
-@pytest.mark.parametrize("name", ["ddim", "ddim, own eps"])
+@pytest.mark.parametrize("name", ["ddim", "ddim, own eps", "ddim, quadratic", "dpm-solver"])
 def test_a_deterministic_chain_keeps_the_noise_it_started_with(name: str) -> None:
     eps = noise_left(PLANS[name])
     assert (eps - eps[0]).abs().max() < 1e-3  # float32, over a noise level of 0.01 at the end

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from models.checkpoint import load_checkpoint
-from models.plan import Plan, ddim_plan, ddpm_plan
+from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
 from models.schedule import linear_schedule
 from worker.engine import Engine
 from worker.examine import examine, sampling_net
@@ -31,6 +31,7 @@ PLANS = [
     ddim_plan(linear_schedule(), 7, eta=0.5),
     ddpm_plan(linear_schedule(), 10),
     ddpm_plan(linear_schedule(), 12),
+    dpmpp_2m_plan(linear_schedule(), 6),
 ]
 EVENTS = 40
 pytestmark = pytest.mark.filterwarnings(  # what torch.compile imports of torch itself

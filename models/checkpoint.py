@@ -2,7 +2,7 @@
 
 model_index.json
 unet/config.json                            or the same files at the root (google/ddpm-*)
-unet/diffusion_pytorch_model.safetensors
+unet/diffusion_pytorch_model.safetensors    or .bin: read, never written
 scheduler/scheduler_config.json
 model_card.json                             ours: what it is, data, licence, training, sha256
 """
@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from models.diffusers_config import (
@@ -29,8 +28,8 @@ from models.diffusers_config import (
 )
 from models.schedule import NoiseSchedule
 from models.unet import UNet, UNetConfig
+from models.weights import SAFETENSORS, parse_weights, weights_file
 
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 Parsed = TypeVar("Parsed")
 
 
@@ -52,7 +51,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     config_path = unet_dir / "config.json"
     net = UNet(_parse(config_path, parse_unet_config))
     schedule, defaults = _parse(scheduler_dir / "scheduler_config.json", parse_scheduler_config)
-    sha256 = _load_weights(net, unet_dir / WEIGHTS)
+    sha256 = _load_weights(net, weights_file(unet_dir))
     card_path = folder / "model_card.json"
     card = _read_json(card_path) if card_path.exists() else {}
     return Checkpoint(net.eval(), schedule, defaults, sha256, card)
@@ -71,11 +70,11 @@ def save_checkpoint(
     for name in ("unet", "scheduler"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().float().contiguous() for k, v in weights.items()}
-    staged = folder / "unet" / f".{WEIGHTS}.part"
+    staged = folder / "unet" / f".{SAFETENSORS}.part"
     raw = save(tensors, metadata={"format": "pt"})
     sha256 = hashlib.sha256(raw).hexdigest()
     staged.write_bytes(raw)  # save_file would make it for the owner alone
-    staged.replace(folder / "unet" / WEIGHTS)
+    staged.replace(folder / "unet" / SAFETENSORS)
     _write_json(folder / "unet" / "config.json", unet_config_json(config))
     _write_json(
         folder / "scheduler" / "scheduler_config.json", scheduler_config_json(schedule, variance)
@@ -89,9 +88,7 @@ def _load_weights(net: UNet, path: Path) -> str:
     """Strictly: every key, every shape. The file's sha256."""
     raw = _read(path)
     try:
-        net.load_state_dict(load(raw), strict=True)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
+        net.load_state_dict(parse_weights(raw, path), strict=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: does not fit its config.json: {reason}") from error

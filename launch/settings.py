@@ -47,10 +47,17 @@ def read_up() -> UpSettings:
     return settings
 
 
-def check_model(folder: Path) -> None:
+def check_model(model: Path) -> None:
     """Before minutes are spent on it; the worker reads what is inside. Raises SettingsError."""
-    if not folder.is_dir():
-        raise SettingsError(f"MODEL: {folder} is not a folder; name one with a checkpoint in it")
+    if not model.is_dir() and not may_be_hub_id(model):
+        raise SettingsError(
+            f"MODEL: {model} is not a folder; name one with a checkpoint in it, or an id on the Hub"
+        )
+
+
+def may_be_hub_id(model: Path) -> bool:
+    """owner/name, where no such folder exists; the worker asks the Hub."""
+    return not model.exists() and not model.is_absolute() and len(model.parts) == 2
 
 
 def check_port(host: str, port: int) -> None:

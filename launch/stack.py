@@ -7,7 +7,7 @@ from pathlib import Path
 
 from launch.child import Child, Say
 from launch.redis_server import RedisFolder, check_reachable
-from launch.settings import UpSettings, worker_threads
+from launch.settings import UpSettings, may_be_hub_id, worker_threads
 from launch.supervisor import Supervisor
 
 REDIS_PATIENCE_S, PATIENCE_S = 10.0, 35.0  # a worker has 20 s to finish what runs
@@ -56,10 +56,11 @@ def _api(settings: UpSettings, redis_url: str, say: Say) -> Child:
 
 
 def _workers(settings: UpSettings, redis_url: str, say: Say, *, restarts: bool) -> list[Child]:
+    model = settings.model if may_be_hub_id(settings.model) else settings.model.absolute()
     environment = {  # paths as whoever called us means them: the children run in the checkout
         "REDIS_URL": redis_url,
         "DATA_DIR": str(settings.data_dir.resolve()),
-        "WORKER_MODEL": str(settings.model.absolute()),
+        "WORKER_MODEL": str(model),
         "WORKER_THREADS": str(worker_threads(settings.workers)),
     }
     return [

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from models.checkpoint import Checkpoint, load_checkpoint
+from models.hub import local_folder
 from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
 from protocol.messages import ModelInfo, SamplerInfo, SamplerSpec
 from worker.examine import examine, sampling_net, settle
@@ -59,7 +60,7 @@ class ResidentModel:
 
 def load_resident(settings: WorkerSettings) -> ResidentModel:
     """Load, resolve the numerics, examine what they do. Raises CheckpointError or ValueError."""
-    checkpoint = load_checkpoint(settings.model)
+    checkpoint = load_checkpoint(local_folder(settings.model))
     numerics = _settled(settings, checkpoint, settings.precision)
     finding = examine(checkpoint, numerics, settings.data_dir)
     if finding.eps_error > EPS_ERROR:
@@ -81,7 +82,7 @@ def load_resident(settings: WorkerSettings) -> ResidentModel:
 
 
 def model_name(folder: Path) -> str:
-    """What a checkpoint is called in the service: its folder's name."""
+    """What a checkpoint is called in the service: its folder's name, or its id's last part."""
     return folder.resolve().name
 
 

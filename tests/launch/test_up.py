@@ -138,6 +138,7 @@ def test_a_folder_without_a_checkpoint_is_the_users_to_mend(
         ({"PORT": "70000"}, "PORT: Input should be less than or equal to 65535"),
         ({"WORKERS": "0"}, "WORKERS: Input should be greater than or equal to 1"),
         ({"MODEL": "/nowhere"}, "MODEL: /nowhere is not a folder"),
+        ({"MODEL": "nowhere"}, "MODEL: nowhere is not a folder"),
         ({"REDIS_URL": "redis://127.0.0.1:1"}, "REDIS_URL: no Redis answers there"),
         ({"REDIS_URL": "localhost"}, "REDIS_URL: "),
         ({"DATA_DIR": "/dev/null"}, "DATA_DIR: cannot write to /dev/null/redis: Not a directory"),

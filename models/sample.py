@@ -15,12 +15,7 @@ Shape = tuple[int, int, int]
 @torch.no_grad()
 def sample(net: Denoiser, plan: Plan, shape: Shape, *, seed: int, index: int) -> Tensor:
     """Image `index` of `seed`, alone: (C, H, W), not yet clamped or rounded."""
-    x, x0_prev = first_state(shape, seed, [index]), torch.zeros(1, *shape)
-    for position, line in enumerate(torch.from_numpy(plan.table).float()):
-        eps = net(x, line[:1].long())
-        noise = step_noise(shape, seed, [index], position)
-        x, x0_prev = reverse_step(line[None], x, eps, x0_prev, noise)
-    return x[0]
+    return sample_batch(net, plan, shape, seed=seed, indices=[index])[0]
 
 
 @torch.no_grad()
@@ -34,13 +29,32 @@ def sample_batch(
     progress: Callable[[Iterator[int]], Iterator[int]] = iter,
 ) -> Tensor:
     """Images of one plan in one batch, in step: (B, C, H, W). For training grids and metrics."""
-    x, x0_prev = first_state(shape, seed, indices), torch.zeros(len(indices), *shape)
-    table = torch.from_numpy(plan.table).float()
-    for position in progress(iter(range(plan.steps))):
-        lines = table[position].expand(len(indices), -1)
-        noise = step_noise(shape, seed, indices, position) if plan.stochastic else None
-        x, x0_prev = reverse_step(lines, x, net(x, lines[:, 0].long()), x0_prev, noise)
+    x = first_state(shape, seed, indices)
+    chain = reverse_chain(net, plan, x, seed=seed, indices=indices)
+    for _ in progress(iter(range(plan.steps))):
+        x, _x0_hat = next(chain)
     return x
+
+
+@torch.no_grad()
+def reverse_chain(
+    net: Denoiser,
+    plan: Plan,
+    x: Tensor,  # (B, C, H, W) at the plan's first timestep
+    *,
+    seed: int,
+    indices: list[int],  # of each row's noise
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """After every step: x at the next position, and x0_hat, both (B, C, H, W).
+
+    The x0_hat are the paper's progressive generation (section 4.3, figure 6).
+    """
+    x0_hat, shape = torch.zeros_like(x), (x.shape[1], x.shape[2], x.shape[3])
+    for position, line in enumerate(torch.from_numpy(plan.table).float()):
+        lines = line.expand(len(x), -1)
+        noise = step_noise(shape, seed, indices, position) if plan.stochastic else None
+        x, x0_hat = reverse_step(lines, x, net(x, lines[:, 0].long()), x0_hat, noise)
+        yield x, x0_hat
 
 
 def first_state(shape: Shape, seed: int, indices: list[int]) -> Tensor:

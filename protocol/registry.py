@@ -35,6 +35,17 @@ class Registry:
             pipe.set(keys.engine(worker.engine), worker.name, px=int(WORKER_TTL_S * 1000))
             pipe.execute()
 
+    def heard(self, worker: str) -> tuple[float, WorkerInfo] | None:
+        """When a worker last spoke, in seconds since the epoch, and what it said; both of one
+        heartbeat. None for one that nobody knows."""
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zscore(keys.workers(), worker)
+            pipe.hget(keys.worker_infos(), worker)
+            good_until_s, info = pipe.execute()
+        if good_until_s is None or info is None:
+            return None
+        return good_until_s - WORKER_TTL_S, WorkerInfo.model_validate_json(info)
+
     def leave(self, worker: str) -> None:
         """A worker that ends properly takes its name away at once."""
         with self.redis.pipeline(transaction=True) as pipe:

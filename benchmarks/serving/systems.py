@@ -25,10 +25,9 @@ from launch.redis_server import RedisFolder
 from launch.settings import UpSettings, free_port
 from launch.stack import embedded_redis, service
 from launch.supervisor import Supervisor
-from protocol import keys
 from protocol.job_store import JobStore
 from protocol.messages import WorkerInfo
-from protocol.registry import WORKER_TTL_S, Registry
+from protocol.registry import Registry
 
 LONG_POLL = {"Prefer": "wait=60"}
 PATIENCE_S = 40.0
@@ -119,12 +118,11 @@ class Denoised:
 
     def told(self) -> Told:
         """The worker's counters, and when it told them: both from one of its heartbeats."""
-        name = self.worker().name
-        with self.redis.pipeline(transaction=True) as pipe:
-            pipe.zscore(keys.workers(), name)
-            pipe.hget(keys.worker_infos(), name)
-            good_until_s, info = pipe.execute()
-        return Told(good_until_s - WORKER_TTL_S, WorkerInfo.model_validate_json(info).counters)
+        heard = self._registry.heard(self.worker().name)
+        if heard is None:
+            raise RuntimeError("the worker has left")
+        at_s, info = heard
+        return Told(at_s, info.counters)
 
     def worker(self) -> WorkerInfo:
         """What the only worker last told of itself."""

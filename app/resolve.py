@@ -61,22 +61,21 @@ def _offered(choice: SamplerChoice, model: ModelInfo) -> SamplerInfo:
 def _sampler(choice: SamplerChoice, own: SamplerInfo, *, T: int) -> SamplerSpec:  # noqa: N803
     """What the client said, else the sampler's and the model's own."""
     steps = choice.steps or own.steps
-    full = steps >= T
     return SamplerSpec(
         name=choice.name,
         steps=steps,
         eta=(choice.eta or 0.0) if choice.name == "ddim" else None,
         spacing=choice.spacing or own.spacing,
-        variance=choice.variance or _own_variance(own, full=full)
-        if choice.name == "ddpm"
-        else None,
+        variance=_variance(choice, own, full=steps >= T),
         clip=own.clip if choice.clip is None else choice.clip,
     )
 
 
-def _own_variance(own: SamplerInfo, *, full: bool) -> Variance:
-    """fixed_large is for the full chain; a shortened one falls back to fixed_small."""
-    return (own.variance or "fixed_small") if full else "fixed_small"
+def _variance(choice: SamplerChoice, own: SamplerInfo, *, full: bool) -> Variance | None:
+    """ddpm's alone. fixed_large is for the full chain; a shortened one has fixed_small."""
+    if choice.name != "ddpm":
+        return None
+    return choice.variance or (own.variance if full else None) or "fixed_small"
 
 
 def _to_indices(asked: JobSubmission) -> Iterator[FieldError]:

@@ -132,7 +132,7 @@ def dpmpp_2m_plan(
     """
     levels = _levels(schedule, start_t)
     extra = int(spacing != "trailing" and 0 < steps < levels)
-    t = timesteps(levels, steps + extra, spacing)[: max(steps, 0)]
+    t = timesteps(levels, steps + extra, spacing)[:steps]
     abar_t, abar_next = _signal(schedule, t)
     a, s, a_next, s_next = (np.sqrt(v) for v in (abar_t, 1.0 - abar_t, abar_next, 1.0 - abar_next))
     w = a_next - s_next * a / s  # exp(-h) = (s'/a') / (s/a)

@@ -99,6 +99,7 @@ def test_when_the_launcher_is_killed_everything_goes_and_it_starts_again(
 def test_a_closed_terminal_stops_everything_in_order(environment: dict[str, str]) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests run under nohup
         os.execve(sys.executable, [sys.executable, "-m", "launch.up"], os.environ | environment)
     shown = b""
     while b"denoised is ready" not in shown:

@@ -26,6 +26,7 @@ from models.diffusers_config import (
     scheduler_config_json,
     unet_config_json,
 )
+from models.plan import Prediction
 from models.schedule import NoiseSchedule
 from models.unet import UNet, UNetConfig
 from models.weights import SAFETENSORS, parse_weights, weights_file
@@ -64,6 +65,7 @@ def save_checkpoint(
     schedule: NoiseSchedule,
     *,
     variance: str = "fixed_small",
+    prediction: Prediction = "epsilon",
     card: dict[str, Any] | None = None,
 ) -> None:
     """Write the folder; each file appears whole or not at all."""
@@ -77,7 +79,8 @@ def save_checkpoint(
     staged.replace(folder / "unet" / SAFETENSORS)
     _write_json(folder / "unet" / "config.json", unet_config_json(config))
     _write_json(
-        folder / "scheduler" / "scheduler_config.json", scheduler_config_json(schedule, variance)
+        folder / "scheduler" / "scheduler_config.json",
+        scheduler_config_json(schedule, variance, prediction),
     )
     _write_json(folder / "model_index.json", MODEL_INDEX)
     if card is not None:

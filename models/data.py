@@ -1,10 +1,15 @@
-"""Training images as one uint8 tensor (N, C, H, W), from IDX files, an image folder or .npz."""
+"""Training images as one uint8 tensor (N, C, H, W), from IDX files, an image folder or .npz.
+
+Their labels, where there are any, as one int64 tensor (N,).
+"""
 
 import gzip
 import logging
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -40,6 +45,23 @@ def load_images(source: Path, *, split: str = "train") -> Tensor:
     return _from_folder(source)
 
 
+def load_labels(source: Path, *, split: str = "train") -> Tensor:
+    """The class of each image of `load_images`, int64 (N,), 0 the first.
+
+    The array named `labels` of an .npz file, or `{split}-labels-idx1-ubyte[.gz]` of a folder of IDX
+    files. Raises DataError.
+    """
+    if source.suffix == ".npz":
+        with _opened(source) as archive:
+            if "labels" not in archive.files:
+                raise DataError(f"{source}: has no array named labels")
+            return _as_labels(archive["labels"], source)
+    for name in (f"{split}-labels-idx1-ubyte.gz", f"{split}-labels-idx1-ubyte"):
+        if (source / name).exists():
+            return _as_labels(read_idx(source / name), source / name)
+    raise DataError(f"{source}: has no labels; an .npz file or a folder of IDX files can have them")
+
+
 def read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """An IDX file of unsigned bytes (the MNIST format), gzipped or not."""
     try:
@@ -61,7 +83,8 @@ def read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 def batches(images: Tensor, *, batch: int, start: int, seed: int) -> Iterator[Tensor]:
     """Endless shuffled batches, each epoch in its own order; `start` counts batches already seen.
 
-    A pure function of (seed, start): a resumed run sees what the killed one would have seen.
+    A pure function of (seed, start): a resumed run sees what the killed one would have seen, and
+    labels come in the order of their images.
     """
     per_epoch = len(images) // batch
     if per_epoch == 0:
@@ -77,13 +100,26 @@ def batches(images: Tensor, *, batch: int, start: int, seed: int) -> Iterator[Te
 
 def _from_npz(path: Path) -> Tensor:
     """The array named `images`, or the only one there is."""
+    with _opened(path) as archive:
+        name = "images" if "images" in archive.files else archive.files[0]
+        return _as_nchw(archive[name], path)
+
+
+@contextmanager
+def _opened(path: Path) -> "Iterator[np.lib.npyio.NpzFile[Any]]":
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file) as archive:
-            name = "images" if "images" in archive.files else archive.files[0]
-            array = archive[name]
+            yield archive
+    except DataError:
+        raise
     except (OSError, ValueError, IndexError, BadZipFile) as error:
         raise DataError(f"{path}: not an .npz file of images: {error}") from error
-    return _as_nchw(array, path)
+
+
+def _as_labels(array: np.ndarray[tuple[int, ...], np.dtype[Any]], source: Path) -> Tensor:
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise DataError(f"{source}: expected labels (N,), got {array.dtype} {array.shape}")
+    return torch.from_numpy(array.astype(np.int64))
 
 
 def _from_folder(folder: Path) -> Tensor:

@@ -5,13 +5,13 @@ from the paper's in five places, so a missing key must never be guessed.
 """
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.faults import one_line
-from models.plan import Variance
-from models.schedule import NoiseSchedule, linear_schedule
+from models.plan import Prediction, Variance
+from models.schedule import NoiseSchedule, ScheduleName, named_schedule
 from models.unet import UNetConfig
 
 DIFFUSERS_VERSION = "0.30.0"  # the layout's; any later release reads it
@@ -27,7 +27,6 @@ FIXED_UNET_OPTIONS: dict[str, Any] = {
     "dropout": 0.0,
     "mid_block_scale_factor": 1,
     "mid_block_type": "UNetMidBlock2D",
-    "num_class_embeds": None,
     "num_train_timesteps": None,
     "resnet_time_scale_shift": "default",
     "time_embedding_dim": None,
@@ -38,11 +37,14 @@ FIXED_UNET_OPTIONS: dict[str, Any] = {
 UNET_OPTIONS = {f.name for f in fields(UNetConfig)} - {"attention", "dropout"}
 # Scheduler options with one readable value; those of fast samplers are the sampler plan's own.
 FIXED_SCHEDULER_OPTIONS: dict[str, Any] = {
-    "beta_schedule": "linear",
-    "prediction_type": "epsilon",
     "rescale_betas_zero_snr": False,
     "thresholding": False,
     "trained_betas": None,
+}
+SCHEDULES: dict[ScheduleName, str] = {
+    "linear": "linear",
+    "cosine": "squaredcos_cap_v2",
+    "sigmoid": "sigmoid",
 }
 DOWN_BLOCKS = {"DownBlock2D": False, "AttnDownBlock2D": True}
 UP_BLOCKS = {"UpBlock2D": False, "AttnUpBlock2D": True}
@@ -60,6 +62,8 @@ class _Scheduler(BaseModel):
     num_train_timesteps: Annotated[int, Field(ge=1, le=100_000)]
     beta_start: Annotated[float, Field(gt=0, lt=1)]
     beta_end: Annotated[float, Field(gt=0, lt=1)]
+    beta_schedule: Literal["linear", "squaredcos_cap_v2", "sigmoid"] = "linear"
+    prediction_type: Prediction = "epsilon"
     variance_type: Variance = "fixed_small"
     clip_sample: bool = True
     clip_sample_range: Annotated[float, Field(gt=0)] = 1.0
@@ -75,6 +79,7 @@ class SamplingDefaults:
     clip: float | None = 1.0
     steps_offset: int = 0
     set_alpha_to_one: bool = True
+    prediction: Prediction = "epsilon"  # what the network's output is
 
 
 MODEL_INDEX = {
@@ -94,7 +99,8 @@ def parse_unet_config(raw: dict[str, Any]) -> UNetConfig:
         raise CheckpointError("up_block_types: must mirror down_block_types")
     if _present(raw, "out_channels") != _present(raw, "in_channels"):
         raise CheckpointError("out_channels: must equal in_channels; learned variance is not read")
-    options = {key: _present(raw, key) for key in UNET_OPTIONS}
+    options = {key: _present(raw, key) for key in UNET_OPTIONS - {"num_class_embeds"}}
+    options["num_class_embeds"] = raw.get("num_class_embeds")  # older files do not know it
     options["block_out_channels"] = tuple(_listed(raw, "block_out_channels"))
     try:
         return UNetConfig(**options, attention=tuple(attention))
@@ -119,6 +125,7 @@ def unet_config_json(config: UNetConfig) -> dict[str, Any]:
         "layers_per_block": config.layers_per_block,
         "norm_eps": config.norm_eps,
         "norm_num_groups": config.norm_num_groups,
+        "num_class_embeds": config.num_class_embeds,
         "out_channels": config.out_channels,
         "sample_size": config.sample_size,
         "up_block_types": [up[attend] for attend in reversed(config.attention)],
@@ -134,26 +141,34 @@ def parse_scheduler_config(raw: dict[str, Any]) -> tuple[NoiseSchedule, Sampling
         read = _Scheduler.model_validate(raw)
     except ValidationError as error:
         raise CheckpointError(one_line(error)) from error
-    schedule = linear_schedule(read.num_train_timesteps, start=read.beta_start, end=read.beta_end)
+    (name,) = (ours for ours, theirs in SCHEDULES.items() if theirs == read.beta_schedule)
+    schedule = named_schedule(
+        name, read.num_train_timesteps, start=read.beta_start, end=read.beta_end
+    )
     return schedule, SamplingDefaults(
         read.variance_type,
         clip=read.clip_sample_range if read.clip_sample else None,
         steps_offset=read.steps_offset,
         set_alpha_to_one=read.set_alpha_to_one,
+        prediction=read.prediction_type,
     )
 
 
-def scheduler_config_json(schedule: NoiseSchedule, variance: str) -> dict[str, Any]:
-    """A linear schedule as diffusers' DDPMScheduler config."""
+def scheduler_config_json(
+    schedule: NoiseSchedule, variance: str, prediction: Prediction
+) -> dict[str, Any]:
+    """As diffusers' DDPMScheduler config."""
     return {
         "_class_name": "DDPMScheduler",
         "_diffusers_version": DIFFUSERS_VERSION,
         **FIXED_SCHEDULER_OPTIONS,
-        "beta_end": float(schedule.beta[-1]),
-        "beta_start": float(schedule.beta[0]),
+        "beta_end": schedule.end,
+        "beta_schedule": SCHEDULES[schedule.name],
+        "beta_start": schedule.start,
         "clip_sample": True,
         "clip_sample_range": 1.0,
         "num_train_timesteps": schedule.T,
+        "prediction_type": prediction,
         "steps_offset": 0,
         "timestep_spacing": "leading",
         "variance_type": variance,

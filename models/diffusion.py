@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from models.plan import COLUMNS
+from models.plan import COLUMNS, Prediction
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> eps
+Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> eps, or what it was trained to say
 
 
 def per_row(values: Tensor) -> Tensor:
@@ -23,10 +23,27 @@ def q_sample(x_0: Tensor, alpha_bar_t: Tensor, eps: Tensor) -> Tensor:
     return per_row(alpha_bar_t.sqrt()) * x_0 + per_row((1.0 - alpha_bar_t).sqrt()) * eps
 
 
-def l_simple(net: Denoiser, x_0: Tensor, t: Tensor, alpha_bar: Tensor, eps: Tensor) -> Tensor:
-    """Eq. 14, the mean square error of the predicted noise; `alpha_bar` is the (T,) table."""
+def target(prediction: Prediction, x_0: Tensor, alpha_bar_t: Tensor, eps: Tensor) -> Tensor:
+    """What the network is to say of x_t: the noise, the image, or v of both (B, C, H, W)."""
+    if prediction == "epsilon":
+        return eps
+    if prediction == "sample":
+        return x_0
+    return per_row(alpha_bar_t.sqrt()) * eps - per_row((1.0 - alpha_bar_t).sqrt()) * x_0
+
+
+def square_error(
+    net: Denoiser,
+    x_0: Tensor,
+    t: Tensor,
+    alpha_bar: Tensor,  # (T,)
+    eps: Tensor,
+    prediction: Prediction = "epsilon",
+) -> Tensor:
+    """(B,) each row's mean square error; that of eps is L_simple (eq. 14)."""
     x_t = q_sample(x_0, alpha_bar[t], eps)
-    return torch.mean((net(x_t, t).float() - eps) ** 2)
+    error = net(x_t, t).float() - target(prediction, x_0, alpha_bar[t], eps)
+    return error.square().flatten(1).mean(dim=1)
 
 
 def reverse_step(

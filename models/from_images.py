@@ -20,12 +20,15 @@ def noised(x_0: Tensor, plan: Plan, *, seed: int, index: int) -> Tensor:
     """x_t ~ q(x_t | x_0), (C, H, W), where the plan starts: noise of (seed, index), eq. 4."""
     key, number, step = torch.tensor([[seed], [index], [0]])
     eps = normal(key, number, step, Purpose.FORWARD, tuple(x_0.shape))
-    alpha_bar_t = torch.tensor([plan.column("r1")[0] ** -2], dtype=torch.float64)
+    alpha_bar_t = torch.from_numpy(plan.alpha_bar[:1])
     return q_sample(x_0[None].double(), alpha_bar_t, eps.double())[0].float()
 
 
 def between(x_t_a: Tensor, x_t_b: Tensor, lambdas: Tensor) -> Tensor:
-    """(1 - lambda) x_t^a + lambda x_t^b for each lambda in [0, 1]: (len(lambdas), C, H, W)."""
+    """(1 - lambda) x_t^a + lambda x_t^b for each lambda in [0, 1]: (len(lambdas), C, H, W).
+
+    One by one, so that no image's rounding depends on how many are asked for together.
+    """
     return torch.stack([torch.lerp(x_t_a, x_t_b, weight) for weight in lambdas])
 
 

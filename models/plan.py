@@ -2,9 +2,9 @@
 
 Every sampler served is linear in what it remembers, so one update runs them all:
 
-    eps    = net(x, t)
-    x0_hat = clamp(r1 * x - r2 * eps, -k, k)
-    x'     = a * x + b * x0_hat + e * eps + c * x0_hat_prev + s * z
+    out    = net(x, t)                              eps, v or x_0, as the network was trained
+    x0_hat = clamp(r1 * x - r2 * out, -k, k)
+    x'     = a * x + b * x0_hat + e * out + c * x0_hat_prev + s * z
 
 `s` is 0 in the last row of every plan: the last step adds no noise, whatever the variance. A chain
 may start midway, at `start_t` = 1 ... T: then x is x_t of the paper's t, not x_T.
@@ -20,6 +20,8 @@ from models.spacing import Spacing, Timesteps, timesteps
 
 COLUMNS = ("t", "r1", "r2", "k", "a", "b", "e", "c", "s")
 Variance = Literal["fixed_small", "fixed_large"]
+Prediction = Literal["epsilon", "sample", "v_prediction"]  # diffusers' names
+LEAST_LAMBDA = -5.1  # DPM-Solver's error grows without bound where the signal vanishes
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class Plan:
     """The reverse chain of one sampler: position 0 is the first step taken (the noisiest)."""
 
     table: Float64  # (S, 9), columns as in COLUMNS
+    alpha_bar: Float64  # (S,) the signal left in x before each step
 
     @property
     def steps(self) -> int:
@@ -52,6 +55,7 @@ def ddpm_plan(
     spacing: Spacing = "leading",
     steps_offset: int = 0,
     start_t: int | None = None,
+    prediction: Prediction = "epsilon",
 ) -> Plan:
     """Ancestral sampling (algorithm 2): x' ~ N(posterior mean of eq. 7 at x0_hat, sigma^2).
 
@@ -73,6 +77,7 @@ def ddpm_plan(
         schedule,
         t,
         clip,
+        prediction,
         a=np.sqrt(alpha) * (1.0 - abar_prev) / (1.0 - abar_t),
         b=np.sqrt(abar_prev) * beta / (1.0 - abar_t),
         s=np.sqrt(sigma_sq),
@@ -90,6 +95,7 @@ def ddim_plan(
     set_alpha_to_one: bool = True,
     rederive_eps: bool = False,
     start_t: int | None = None,
+    prediction: Prediction = "epsilon",
 ) -> Plan:
     """DDIM (Song et al. 2021, eq. 12): eta = 0 is deterministic, eta = 1 has DDPM's variance.
 
@@ -110,7 +116,7 @@ def ddim_plan(
     if rederive_eps:
         a, b = e / np.sqrt(1.0 - abar_t), b - e * np.sqrt(abar_t / (1.0 - abar_t))
         e = np.zeros(steps)
-    return _assemble(schedule, t, clip, a=a, b=b, e=e, s=np.sqrt(sigma_sq))
+    return _assemble(schedule, t, clip, prediction, a=a, b=b, e=e, s=np.sqrt(sigma_sq))
 
 
 def dpmpp_2m_plan(
@@ -120,6 +126,7 @@ def dpmpp_2m_plan(
     clip: float | None = None,
     spacing: Spacing = "linspace",
     start_t: int | None = None,
+    prediction: Prediction = "epsilon",
 ) -> Plan:
     """DPM-Solver++(2M), midpoint (Lu et al. 2022, algorithm 2): second order in lambda, log(a/s).
 
@@ -128,9 +135,12 @@ def dpmpp_2m_plan(
 
     The first step knows no x0_hat_prev, and the last goes to s = 0, where h is infinite: both are
     of first order. Since the last gives x0_hat itself, one point more than `steps` is spaced and
-    t = 0 dropped, but for trailing spacing and the full chain. Unclipped, as published.
+    t = 0 dropped, but for trailing spacing and the full chain. Unclipped, as published. Timesteps
+    of lambda below -5.1 are left out where there are enough others: cosine schedules have some.
     """
     levels = _levels(schedule, start_t)
+    solvable = int(np.sum(schedule.half_log_snr[:levels] >= LEAST_LAMBDA))
+    levels = max(solvable, min(steps, levels))
     extra = int(spacing != "trailing" and 0 < steps < levels)
     t = timesteps(levels, steps + extra, spacing)[:steps]
     abar_t, abar_next = _signal(schedule, t)
@@ -140,7 +150,7 @@ def dpmpp_2m_plan(
     second = np.zeros(len(t))  # w / 2r
     h = np.diff(log_snr)
     second[1:-1] = w[1:-1] * h[1:] / (2.0 * h[:-1])
-    return _assemble(schedule, t, clip, a=s_next / s, b=w + second, c=-second)
+    return _assemble(schedule, t, clip, prediction, a=s_next / s, b=w + second, c=-second)
 
 
 def _levels(schedule: NoiseSchedule, start_t: int | None) -> int:
@@ -159,20 +169,38 @@ def _signal(schedule: NoiseSchedule, t: Timesteps, final: float = 1.0) -> tuple[
 
 
 def _assemble(
-    schedule: NoiseSchedule, t: Timesteps, clip: float | None, **columns: Float64
+    schedule: NoiseSchedule,
+    t: Timesteps,
+    clip: float | None,
+    prediction: Prediction,
+    *,
+    a: Float64,
+    b: Float64,
+    e: Float64 | float = 0.0,
+    c: Float64 | float = 0.0,
+    s: Float64 | float = 0.0,
 ) -> Plan:
-    """Fill in the eps-prediction of x_0 (eq. 15) and the clip; columns not given are 0."""
+    """Fill in the prediction of x_0 and the clip; `a` and `e` are given for eps and x."""
     if clip is not None and not clip > 0.0:
         raise ValueError(f"clip: must be positive, or None for no clipping; got {clip}")
     abar_t = schedule.alpha_bar[t]
-    table = np.zeros((len(t), len(COLUMNS)))
-    columns |= {
-        "t": t.astype(np.float64),
-        "r1": 1.0 / np.sqrt(abar_t),
-        "r2": np.sqrt(1.0 / abar_t - 1.0),
-        "k": np.full(len(t), np.inf if clip is None else clip),
-    }
-    for name, values in columns.items():
-        table[:, COLUMNS.index(name)] = values
+    r1, r2, of_x, of_out = _read(prediction, abar_t)
+    k = np.inf if clip is None else clip
+    columns = (t, r1, r2, k, a + e * of_x, b, e * of_out, c, s)
+    table = np.column_stack([np.broadcast_to(column, len(t)) for column in columns])
     table[-1, COLUMNS.index("s")] = 0.0
-    return Plan(table)
+    return Plan(table, abar_t)
+
+
+def _read(prediction: Prediction, abar_t: Float64) -> tuple[Float64, Float64, Float64, Float64]:
+    """How the output tells x_0 and eps: x_0 = r1 x - r2 out, eps = of_x x + of_out out.
+
+    eps: eq. 15. v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans & Ho 2022). sample: x_0 itself.
+    """
+    signal, noise = np.sqrt(abar_t), np.sqrt(1.0 - abar_t)
+    zero, one = np.zeros_like(signal), np.ones_like(signal)
+    if prediction == "epsilon":
+        return 1.0 / signal, np.sqrt(1.0 / abar_t - 1.0), zero, one
+    if prediction == "v_prediction":
+        return signal, noise, noise, signal
+    return zero, -one, 1.0 / noise, -signal / noise

@@ -8,7 +8,8 @@ import copy
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from models.blocks import GroupNorm
 from models.unet import UNet
@@ -22,7 +23,10 @@ DTYPES = {
 
 
 class SamplingNet:
-    """eps_theta(x_t, t) for sampling: float32 (B, C, H, W) and int64 (B,) -> float32 like x_t.
+    """eps_theta(x_t, t, y) for sampling: float32 (B, C, H, W) and int64 (B,) -> float32 like x_t.
+
+    y (B,) are class numbers, `none` (the default) for no class; a network without classes does not
+    look at them.
 
     `precision` is a key of DTYPES; tf32 is float32 with torch's switches for it set elsewhere.
     `compiled` runs the network through torch.compile, once for each batch size it meets.
@@ -41,9 +45,11 @@ class SamplingNet:
         self.T = T
         self.device = torch.device(device)
         self._dtype = DTYPES[precision]
+        classes = net.config.num_class_embeds
+        self.none = (classes or 1) - 1
         with torch.inference_mode():
-            table = net.embed(torch.arange(T, device=net.conv_in.weight.device))
-        self._shifts = table.to(device, self._dtype)  # (T, sum of the blocks' widths)
+            told = _ByTimeAndClass(net, T) if classes else _ByTime(net, T).to(self._dtype)
+        self._told = told.to(device)
         ready = copy.deepcopy(net).eval().requires_grad_(False)
         ready.to(device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if device == "cpu":
@@ -53,9 +59,45 @@ class SamplingNet:
             self._forward = torch.compile(ready.denoise, dynamic=False)
 
     @torch.inference_mode()
-    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         x = x_t.to(self._dtype, memory_format=torch.channels_last)
-        return self._forward(x, self._shifts[t]).float()
+        told = self._told(t, torch.full_like(t, self.none) if y is None else y)
+        return self._forward(x, told.to(self._dtype)).float()
+
+
+class _ByTime(nn.Module):
+    """What all blocks are told of t, for every t there is: one look-up a step."""
+
+    table: Tensor  # (T, sum of the blocks' widths)
+
+    def __init__(self, net: UNet, T: int) -> None:  # noqa: N803
+        super().__init__()
+        t = torch.arange(T, device=net.conv_in.weight.device)
+        self.register_buffer("table", net.embed(t))
+
+    def forward(self, t: Tensor, _y: Tensor) -> Tensor:
+        return self.table[t]
+
+
+class _ByTimeAndClass(nn.Module):
+    """The same of t and y: projected anew, for a table of every pair could fill a device."""
+
+    of_t: Tensor  # (T, width)
+    of_y: Tensor  # (classes, width)
+    weight: Tensor  # (sum of the blocks' widths, width)
+    bias: Tensor
+
+    def __init__(self, net: UNet, T: int) -> None:  # noqa: N803
+        super().__init__()
+        t = torch.arange(T, device=net.conv_in.weight.device)
+        self.register_buffer("of_t", net.embed_time(t))
+        self.register_buffer("of_y", net.class_embedding.weight.detach().clone())
+        projections = [block.time_emb_proj for block in net.blocks()]
+        self.register_buffer("weight", torch.cat([p.weight.detach() for p in projections]))
+        self.register_buffer("bias", torch.cat([p.bias.detach() for p in projections]))
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        return F.linear(F.silu(self.of_t[t] + self.of_y[y]), self.weight, self.bias)
 
 
 def _norms_in_float32(net: UNet) -> None:

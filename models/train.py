@@ -2,12 +2,15 @@
 
 The run's folder holds all of it: `state.pt` (resume: the same command again), `metrics.jsonl`,
 `samples/` (a grid from the EMA weights every so often) and `checkpoint/` (what is served).
+On several GPUs: `torchrun --nproc-per-node 4 -m models.train ...`, see `processes`.
 """
 
 import argparse
 import logging
 import time
 from collections.abc import Iterator
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -15,8 +18,9 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from models.data import DataError, batches, load_images
-from models.train_config import TrainConfig, read_config
+from models.data import DataError, batches, load_images, load_labels
+from models.processes import device_of, join
+from models.train_config import Optimiser, TrainConfig, read_config
 from models.trainer import Trainer
 from models.training_run import Run
 
@@ -24,18 +28,23 @@ log = logging.getLogger(__name__)
 
 
 def train(
-    trainer: Trainer, images: Tensor, run: Run, *, save_every: int, export_every: int
+    trainer: Trainer,
+    images: Tensor,
+    run: Run,
+    *,
+    labels: Tensor | None = None,
+    save_every: int,
+    export_every: int,
 ) -> None:
     """Run to the configured number of images, saving and exporting every so many of them."""
     optimiser = trainer.config.optimiser
-    stream = batches(
-        images,
-        batch=optimiser.batch,
-        start=trainer.images_seen // optimiser.batch,
-        seed=optimiser.seed,
+    stream = labelled_batches(
+        images, labels, optimiser, start=trainer.images_seen // optimiser.batch
     )
     exports = trainer.images_seen // export_every
     for metrics in _intervals(trainer, stream, save_every):
+        if not trainer.processes.first:
+            continue
         finished = trainer.images_seen >= optimiser.images
         if finished or trainer.images_seen // export_every > exports:
             run.export(trainer, metrics)  # before its state: a run killed here exports again
@@ -43,18 +52,26 @@ def train(
         run.save(trainer, metrics)
 
 
+def labelled_batches(
+    images: Tensor, labels: Tensor | None, optimiser: Optimiser, *, start: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Batches of images, each with its labels if there are any."""
+    shuffle = partial(batches, batch=optimiser.batch, start=start, seed=optimiser.seed)
+    return zip(shuffle(images), repeat(None) if labels is None else shuffle(labels), strict=False)
+
+
 def _intervals(
-    trainer: Trainer, stream: Iterator[Tensor], save_every: int
+    trainer: Trainer, stream: Iterator[tuple[Tensor, Tensor | None]], save_every: int
 ) -> Iterator[dict[str, float]]:
     """Train; yield the metrics of each `save_every` images, with a progress bar on stderr."""
     total = trainer.config.optimiser.images
-    with _progress_bar() as bar:
+    with _progress_bar(shown=trainer.processes.first) as bar:
         task = bar.add_task("training", total=total, completed=trainer.images_seen, loss="")
         while trainer.images_seen < total:
             started, first = time.monotonic(), trainer.images_seen
             losses = []
             while trainer.images_seen < min(first + save_every, total):
-                losses.append(trainer.step(next(stream)))
+                losses.append(trainer.step(*next(stream)))
                 bar.update(task, completed=trainer.images_seen)
             elapsed = time.monotonic() - started
             trainer.seconds += elapsed
@@ -69,7 +86,7 @@ def _intervals(
             }
 
 
-def _progress_bar() -> Progress:
+def _progress_bar(*, shown: bool) -> Progress:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -77,7 +94,7 @@ def _progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[loss]}"),
     )
-    return Progress(*columns, refresh_per_second=1)
+    return Progress(*columns, refresh_per_second=1, disable=not shown)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,14 +112,27 @@ def main(argv: list[str] | None = None) -> int:
     name = Path(args.config).stem
     try:
         config = read_config(args.config)
-        images = _images(args.data or Path(config.data), config)
+        source = args.data or Path(config.data)
+        images = _images(source, config)
+        labels = _labels(source, config, len(images)) if config.labels else None
         run = Run(args.out or Path("runs") / name, name)
-        trainer = Trainer(config, torch.device(args.device), compiled=args.compile)
+        processes = join()
+        trainer = Trainer(
+            config, device_of(args.device), compiled=args.compile, processes=processes
+        )
         run.resume(trainer)
     except ValueError as error:
         log.error("%s", error)
         return 2
-    train(trainer, images, run, save_every=args.save_every, export_every=args.export_every)
+    train(
+        trainer,
+        images,
+        run,
+        labels=labels,
+        save_every=args.save_every,
+        export_every=args.export_every,
+    )
+    processes.leave()
     return 0
 
 
@@ -114,6 +144,18 @@ def _images(source: Path, config: TrainConfig) -> Tensor:
     if len(images) < config.optimiser.batch:
         raise DataError(f"{source}: {len(images)} images; batch: {config.optimiser.batch} is more")
     return images
+
+
+def _labels(source: Path, config: TrainConfig, images: int) -> Tensor:
+    """Their classes. Raises DataError where they do not fit images or configuration."""
+    labels, classes = load_labels(source), len(config.labels)
+    if len(labels) != images:
+        raise DataError(f"{source}: {len(labels)} labels for {images} images")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataError(
+            f"{source}: labels are {labels.min()} ... {labels.max()}, not {classes} kinds"
+        )
+    return labels
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from models.faults import one_line
-from models.plan import Variance
+from models.plan import Prediction, Variance
+from models.schedule import ScheduleName
 from models.unet import UNetConfig
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -27,8 +28,10 @@ class Optimiser:
     decay_from: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run; then linear to 0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     grad_clip: Annotated[float, Field(gt=0)] = 1.0
-    autocast: Literal["float32", "bfloat16"] = "float32"
+    accumulate: Annotated[int, Field(ge=1)] = 1  # parts a batch is computed in, to save memory
+    autocast: Literal["float32", "bfloat16", "float16"] = "float32"
     flip: bool = False
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share trained as of no class
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     def rate_at(self, images: int) -> float:
@@ -47,8 +50,25 @@ class TrainConfig:
     optimiser: Optimiser
     data: str
     T: Annotated[int, Field(ge=1)] = 1000
+    schedule: ScheduleName = "linear"
+    beta_start: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.02
     variance: Variance = "fixed_small"
+    prediction: Prediction = "epsilon"
+    loss: Literal["simple", "bound"] = "simple"  # weights of the timesteps
+    labels: tuple[str, ...] = ()  # the classes' names, in the data's order; none: unconditional
     card: dict[str, Any] = Field(default_factory=dict)  # what to say of it in model_card.json
+
+    def __post_init__(self) -> None:
+        if self.loss == "bound" and (self.prediction != "epsilon" or self.T < 2):
+            raise ValueError("loss: the bound's weights are those of epsilon, and of T > 1")
+        embedded = self.network.num_class_embeds
+        if self.labels and embedded != len(self.labels) + 1:
+            raise ValueError(
+                f"num_class_embeds: {embedded}, but there are {len(self.labels)} labels, and none"
+            )
+        if embedded is not None and not self.labels:
+            raise ValueError("labels: the network has classes; name them")
 
 
 def read_config(name_or_path: str) -> TrainConfig:

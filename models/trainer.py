@@ -1,17 +1,32 @@
-"""One training step after another: L_simple, Adam, warm-up, clipping, EMA; resumable to the bit."""
+"""One training step after another: loss, Adam, warm-up, clipping, EMA; resumable to the bit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.diffusion import Denoiser, l_simple
+from models.diffusion import Denoiser, square_error
 from models.ema import EMA
 from models.pixels import from_uint8
-from models.schedule import NoiseSchedule, linear_schedule
+from models.processes import Processes
+from models.schedule import NoiseSchedule, named_schedule
 from models.train_config import TrainConfig
 from models.unet import UNet
+
+AUTOCAST = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A batch in [-1, 1] (B, C, H, W), its timesteps (B,), its noise, its classes if it has any."""
+
+    x_0: Tensor
+    t: Tensor
+    eps: Tensor
+    y: Tensor | None
 
 
 @dataclass(eq=False)
@@ -21,6 +36,7 @@ class Trainer:
     config: TrainConfig
     device: torch.device
     compiled: bool = False
+    processes: Processes = Processes()
     images_seen: int = 0
     seconds: float = 0.0  # of training, over all sittings
     schedule: NoiseSchedule = field(init=False)
@@ -28,45 +44,82 @@ class Trainer:
 
     def __post_init__(self) -> None:
         optimiser = self.config.optimiser
+        self.processes.shares(optimiser.batch, optimiser.accumulate)  # or refuse
         torch.manual_seed(optimiser.seed)
-        self.schedule = linear_schedule(self.config.T)
+        self.schedule = named_schedule(
+            self.config.schedule,
+            self.config.T,
+            start=self.config.beta_start,
+            end=self.config.beta_end,
+        )
+        self.weights = loss_weights(self.schedule, self.config).float().to(self.device)
         self.alpha_bar = torch.from_numpy(self.schedule.alpha_bar).float().to(self.device)
         self.net = zero_last_layers(UNet(self.config.network)).to(self.device)
-        self.forward: Denoiser = torch.compile(self.net) if self.compiled else self.net
+        self.forward: Callable[..., Tensor] = torch.compile(self.net) if self.compiled else self.net
         self.adam = torch.optim.Adam(
             self.net.parameters(), lr=optimiser.learning_rate, betas=(0.9, 0.999), fused=True
         )
         self.ema = EMA(self.net, optimiser.ema_decay)
+        half = optimiser.autocast == "float16"  # whose small gradients would vanish
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
 
-    def step(self, pixels: Tensor) -> Tensor:
-        """One Adam step on a batch of uint8 images; the loss stays on the device.
+    def step(self, pixels: Tensor, labels: Tensor | None = None) -> Tensor:
+        """One Adam step on a batch of uint8 images; its loss stays on the device.
 
-        Its draws, dropout's too, follow from (seed, images seen): nothing of them is saved.
+        `labels` (B,) are given where the network has classes. The step's draws follow from
+        (seed, images seen): nothing of them is saved.
         """
-        torch.manual_seed(self.config.optimiser.seed * 1_000_003 + self.images_seen)
-        rate = self.config.optimiser.rate_at(self.images_seen)
+        optimiser = self.config.optimiser
+        seed = optimiser.seed * 1_000_003 + self.images_seen
         for group in self.adam.param_groups:
-            group["lr"] = rate
-        loss = self.loss(pixels.to(self.device))
+            group["lr"] = optimiser.rate_at(self.images_seen)
         self.adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.net.parameters(), self.config.optimiser.grad_clip)
-        self.adam.step()
+        loss = self._accumulate(self.drawn(pixels, labels, seed), seed)
+        self.processes.add_up([p.grad for p in self.net.parameters() if p.grad is not None])
+        self.scaler.unscale_(self.adam)
+        nn.utils.clip_grad_norm_(self.net.parameters(), optimiser.grad_clip)
+        self.scaler.step(self.adam)
+        self.scaler.update()
         self.ema.update(self.net)
         self.images_seen += len(pixels)
-        return loss.detach()
+        self.processes.add_up([loss])
+        return loss
 
-    def loss(self, pixels: Tensor) -> Tensor:
-        """L_simple at uniformly drawn timesteps."""
-        x_0 = from_uint8(pixels)
-        if self.config.optimiser.flip:
-            mirrored = torch.rand(len(x_0), device=self.device) < 0.5
+    def drawn(self, pixels: Tensor, labels: Tensor | None, seed: int) -> "Drawn":
+        """A batch with all that chance decides of it, in every process the same."""
+        torch.manual_seed(seed)
+        optimiser, rows = self.config.optimiser, len(pixels)
+        x_0 = from_uint8(pixels.to(self.device))
+        if optimiser.flip:
+            mirrored = torch.rand(rows, device=self.device) < 0.5
             x_0 = torch.where(mirrored[:, None, None, None], x_0.flip(-1), x_0)
-        t = torch.randint(self.schedule.T, (len(x_0),), device=self.device)
-        eps = torch.randn_like(x_0)
-        autocast = self.config.optimiser.autocast == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
-            return l_simple(self.forward, x_0, t, self.alpha_bar, eps)
+        t = torch.randint(self.schedule.T, (rows,), device=self.device)
+        eps, y = torch.randn_like(x_0), None
+        if labels is not None:
+            none = (self.config.network.num_class_embeds or 0) - 1
+            left_out = torch.rand(rows, device=self.device) < optimiser.label_dropout
+            y = torch.where(left_out, none, labels.to(self.device))
+        return Drawn(x_0, t, eps, y)
+
+    def _accumulate(self, batch: "Drawn", seed: int) -> Tensor:
+        """Gradients of this process's share of the batch's mean loss, part by part; its sum."""
+        rows, total = len(batch.t), torch.zeros((), device=self.device)
+        for part in self.processes.shares(rows, self.config.optimiser.accumulate):
+            torch.manual_seed(-1 - seed - part.start)  # dropout's own; those from 0 up are taken
+            loss = self.losses(batch, part).sum() / rows
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def losses(self, batch: "Drawn", rows: slice = slice(None)) -> Tensor:
+        """The configured objective of some rows (B,); L_simple unless told otherwise."""
+        x_0, t, eps = batch.x_0[rows], batch.t[rows], batch.eps[rows]
+        y = None if batch.y is None else batch.y[rows]
+        net: Denoiser = self.forward if y is None else lambda x_t, t: self.forward(x_t, t, y)
+        dtype = AUTOCAST[self.config.optimiser.autocast]
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
+            errors = square_error(net, x_0, t, self.alpha_bar, eps, self.config.prediction)
+        return self.weights[t] * errors
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on to the bit: weights, moments, average."""
@@ -74,6 +127,7 @@ class Trainer:
             "net": self.net.state_dict(),
             "adam": self.adam.state_dict(),
             "ema": self.ema.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "images_seen": self.images_seen,
             "seconds": self.seconds,
         }
@@ -83,7 +137,24 @@ class Trainer:
         self.net.load_state_dict(state["net"])
         self.adam.load_state_dict(state["adam"])
         self.ema.load_state_dict(state["ema"])
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
         self.images_seen, self.seconds = state["images_seen"], state["seconds"]
+
+
+def loss_weights(schedule: NoiseSchedule, config: TrainConfig) -> Tensor:
+    """(T,) of each timestep's square error: ones, or those of the variational bound.
+
+    Of eps: beta^2 / (2 sigma^2 alpha (1 - alpha_bar)), eq. 12, and of t = 0 with the variance of
+    t = 1, since its own is 0 (fixed_small). In units of the bound's own nats per dimension.
+    """
+    if config.loss == "simple":
+        return torch.ones(schedule.T, dtype=torch.float64)
+    beta = schedule.beta
+    small = np.append(schedule.posterior_variance[1:2], schedule.posterior_variance[1:])
+    sigma_sq = beta if config.variance == "fixed_large" else small
+    weights = beta**2 / (2.0 * sigma_sq * (1.0 - beta) * (1.0 - schedule.alpha_bar))
+    return torch.from_numpy(weights)
 
 
 def zero_last_layers(net: UNet) -> UNet:

@@ -40,7 +40,8 @@ class Run:
             trainer.load_state_dict(saved)
         except (RuntimeError, KeyError, ValueError) as error:
             raise ValueError(f"{state}: of another network; choose another --out") from error
-        self._truncate_metrics(trainer.images_seen)
+        if trainer.processes.first:
+            self._truncate_metrics(trainer.images_seen)
         log.info("resumed at %d images", trainer.images_seen)
 
     def save(self, trainer: Trainer, metrics: dict[str, float]) -> None:
@@ -61,9 +62,11 @@ class Run:
             weights,
             trainer.schedule,
             variance=config.variance,
+            prediction=config.prediction,
             card={
                 "name": self.name,
                 **config.card,
+                **({"labels": list(config.labels)} if config.labels else {}),
                 "ema": True,
                 "ema_decay": config.optimiser.ema_decay,
                 "images_seen": trainer.images_seen,
@@ -85,9 +88,14 @@ class Run:
 
 
 def sample_grid(trainer: Trainer, weights: dict[str, Tensor]) -> Tensor:
-    """DDIM-50 from given weights, always the same seeds: (36, C, H, W)."""
+    """DDIM-50 from given weights, always the same seeds: (36, C, H, W); classes in turn."""
     net = UNet(trainer.config.network).eval()
+    classes = len(trainer.config.labels)
+    y = torch.arange(GRID_IMAGES) % classes if classes else None
     net.load_state_dict({name: w.cpu() for name, w in weights.items()})
-    plan = ddim_plan(trainer.schedule, min(GRID_STEPS, trainer.schedule.T))
+    steps = min(GRID_STEPS, trainer.schedule.T)
+    plan = ddim_plan(trainer.schedule, steps, prediction=trainer.config.prediction)
     shape = trainer.config.network.image_shape
-    return sample_batch(net, plan, shape, seed=GRID_SEED, indices=list(range(GRID_IMAGES)))
+    return sample_batch(
+        lambda x_t, t: net(x_t, t, y), plan, shape, seed=GRID_SEED, indices=list(range(GRID_IMAGES))
+    )

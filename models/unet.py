@@ -46,6 +46,7 @@ class UNetConfig:
     flip_sin_to_cos: bool = False
     freq_shift: Literal[0, 1] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    num_class_embeds: Count | None = None  # classes, one for "none" among them; None: no labels
 
     def __post_init__(self) -> None:
         levels = len(self.block_out_channels)
@@ -141,7 +142,10 @@ class MidBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """eps_theta(x_t, t): (B, C, H, W) and (B,) integer timesteps -> (B, C_out, H, W)."""
+    """eps_theta(x_t, t): (B, C, H, W) and (B,) integer timesteps -> (B, C_out, H, W).
+
+    eps_theta(x_t, t, y) where the configuration has classes: y (B,) are their numbers.
+    """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -150,6 +154,8 @@ class UNet(nn.Module):
         temb = 4 * channels[0]
         self.conv_in = nn.Conv2d(config.in_channels, channels[0], 3, padding=1)
         self.time_embedding = TimestepMLP(channels[0], temb)
+        if config.num_class_embeds is not None:
+            self.class_embedding = nn.Embedding(config.num_class_embeds, temb)
         self.down_blocks = _down_path(config)
         self.mid_block = MidBlock(channels[-1], config)
         self.up_blocks = _up_path(config)
@@ -157,15 +163,29 @@ class UNet(nn.Module):
         self.conv_out = nn.Conv2d(channels[0], config.out_channels, 3, padding=1)
         self._place_shifts()
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         B = len(x)  # noqa: N806
         assert t.shape == (B,), f"one timestep per row: {tuple(t.shape)} for batch {B}"
-        return self.denoise(x, self.embed(t))
+        return self.denoise(x, self.embed(t, y))
 
-    def embed(self, t: Tensor) -> Tensor:
-        """(B,) timesteps -> (B, sum of the blocks' widths): all that the network knows of t."""
-        temb = F.silu(self.time_embedding(self._sinusoids(t).to(self.conv_in.weight.dtype)))
-        return torch.cat([block.time_emb_proj(temb) for block in self._blocks()], dim=1)
+    def embed(self, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """(B,) timesteps -> (B, sum of the blocks' widths): all that the network knows of t and y.
+
+        y (B,) are class numbers, given where the network has classes, and there alone.
+        """
+        assert (y is None) == (self.config.num_class_embeds is None), "classes: all rows, or none"
+        temb = self.embed_time(t)
+        return self.project(temb if y is None else temb + self.class_embedding(y))
+
+    def embed_time(self, t: Tensor) -> Tensor:
+        """(B,) timesteps -> (B, width): to this, a class adds its own embedding."""
+        temb: Tensor = self.time_embedding(self._sinusoids(t).to(self.conv_in.weight.dtype))
+        return temb
+
+    def project(self, temb: Tensor) -> Tensor:
+        """(B, width) -> (B, sum of the blocks' widths)."""
+        temb = F.silu(temb)
+        return torch.cat([block.time_emb_proj(temb) for block in self.blocks()], dim=1)
 
     def denoise(self, x: Tensor, shifts: Tensor) -> Tensor:
         """`forward`, the timesteps already embedded: a sampler embeds all T of them once."""
@@ -180,12 +200,13 @@ class UNet(nn.Module):
         out: Tensor = self.conv_out(F.silu(self.conv_norm_out(x)))
         return out
 
-    def _blocks(self) -> Iterator[ResnetBlock]:
+    def blocks(self) -> Iterator[ResnetBlock]:
+        """All residual blocks, in the order of `project`."""
         return (module for module in self.modules() if isinstance(module, ResnetBlock))
 
     def _place_shifts(self) -> None:
         start = 0
-        for block in self._blocks():
+        for block in self.blocks():
             block.place = slice(start, start := start + block.time_emb_proj.out_features)
 
     def _sinusoids(self, t: Tensor) -> Tensor:

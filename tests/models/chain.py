@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.diffusers_config import SCHEDULES
 from models.diffusion import reverse_step
-from models.plan import Plan, ddim_plan, ddpm_plan
-from models.schedule import linear_schedule
+from models.plan import Plan, Prediction, ddim_plan, ddpm_plan
+from models.schedule import NoiseSchedule, linear_schedule
 from models.spacing import Spacing
 from tests.models.peer import diffusers
 
@@ -37,10 +38,12 @@ class Chain:
     plan: Plan
     scheduler: Any
     options: dict[str, Any]
+    schedule: NoiseSchedule = SCHEDULE
+    prediction: Prediction = "epsilon"
 
     def exact_difference(self) -> float:
         """The worst of all steps, in float64 and with our table on both sides."""
-        self.scheduler.alphas_cumprod = torch.from_numpy(SCHEDULE.alpha_bar)
+        self.scheduler.alphas_cumprod = torch.from_numpy(self.schedule.alpha_bar)
         if self.scheduler.config.get("set_alpha_to_one") is False:
             self.scheduler.final_alpha_cumprod = self.scheduler.alphas_cumprod[0]
         return self._worst_difference(torch.float64)
@@ -56,12 +59,20 @@ class Chain:
         table = torch.from_numpy(self.plan.table).to(dtype)
         x, worst = randn(999_999, dtype), 0.0
         for i, t in enumerate(self.scheduler.timesteps.tolist()):
-            eps, noise = plausible_eps(x, t, seed=2 * i), randn(2 * i + 1, dtype)
-            theirs = self._their_step(i, t, x, eps)
-            ours = reverse_step(table[i].expand(len(x), -1), x, eps, torch.zeros_like(x), noise)
+            out, noise = self._plausible(x, t, seed=2 * i), randn(2 * i + 1, dtype)
+            theirs = self._their_step(i, t, x, out)
+            ours = reverse_step(table[i].expand(len(x), -1), x, out, torch.zeros_like(x), noise)
             worst = max(worst, *map(difference, ours, theirs))
             x = theirs[0]
         return worst
+
+    def _plausible(self, x: Tensor, t: int, seed: int) -> Tensor:
+        """The best guess for standard normal data, plus an error: x stays of order 1 over the
+        chain, x0_hat is clipped in some places and not in others."""
+        abar = float(self.schedule.alpha_bar[t])
+        share = {"epsilon": (1 - abar) ** 0.5, "sample": abar**0.5, "v_prediction": 0.0}
+        best: Tensor = share[self.prediction] * x
+        return best + 0.1 * randn(seed, x.dtype)
 
     def _their_step(self, i: int, t: int, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         if isinstance(self.scheduler, diffusers.DDPMScheduler):
@@ -81,8 +92,7 @@ def randn(seed: int, dtype: torch.dtype) -> Tensor:
 
 
 def plausible_eps(x: Tensor, t: int, seed: int) -> Tensor:
-    """The best guess for standard normal data, plus an error: x stays of order 1 over the chain,
-    x0_hat is clipped in some places and not in others."""
+    """The best guess for standard normal data, plus an error."""
     return float(np.sqrt(1 - SCHEDULE.alpha_bar[t])) * x + 0.1 * randn(seed, x.dtype)
 
 
@@ -97,8 +107,12 @@ def ddpm_chain(
     *,
     offset: int = 0,
     spacing: Spacing = "leading",
+    schedule: NoiseSchedule = SCHEDULE,
+    prediction: Prediction = "epsilon",
 ) -> Chain:
     scheduler = diffusers.DDPMScheduler(
+        beta_schedule=SCHEDULES[schedule.name],
+        prediction_type=prediction,
         timestep_spacing=spacing,
         variance_type=variance,
         clip_sample=clip is not None,
@@ -106,9 +120,15 @@ def ddpm_chain(
         steps_offset=offset,
     )
     plan = ddpm_plan(
-        SCHEDULE, steps, variance=variance, clip=clip, steps_offset=offset, spacing=spacing
+        schedule,
+        steps,
+        variance=variance,
+        clip=clip,
+        steps_offset=offset,
+        spacing=spacing,
+        prediction=prediction,
     )
-    return Chain(plan, scheduler, {})
+    return Chain(plan, scheduler, {}, schedule, prediction)
 
 
 def ddim_chain(
@@ -120,8 +140,12 @@ def ddim_chain(
     offset: int = 0,
     rederive: bool = False,
     spacing: Spacing = "leading",
+    schedule: NoiseSchedule = SCHEDULE,
+    prediction: Prediction = "epsilon",
 ) -> Chain:
     scheduler = diffusers.DDIMScheduler(
+        beta_schedule=SCHEDULES[schedule.name],
+        prediction_type=prediction,
         timestep_spacing=spacing,
         clip_sample=clip is not None,
         clip_sample_range=clip or 1.0,
@@ -133,9 +157,11 @@ def ddim_chain(
         "set_alpha_to_one": to_one,
         "rederive_eps": rederive,
         "spacing": spacing,
+        "prediction": prediction,
     }
-    plan = ddim_plan(SCHEDULE, steps, eta=eta, clip=clip, **conventions)
-    return Chain(plan, scheduler, {"eta": eta, "use_clipped_model_output": rederive})
+    plan = ddim_plan(schedule, steps, eta=eta, clip=clip, **conventions)
+    options = {"eta": eta, "use_clipped_model_output": rederive}
+    return Chain(plan, scheduler, options, schedule, prediction)
 
 
 def dpmpp_states(plan: Plan, spacing: Spacing) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.data import batches
-from models.train import train
+from models.train import labelled_batches, train
 from models.train_config import Optimiser, TrainConfig
 from models.trainer import Trainer
 from models.training_run import Run
@@ -19,31 +18,35 @@ def tiny_run(
     *,
     network: dict[str, Any] | None = None,
     T: int = 4,  # noqa: N803
+    labels: tuple[str, ...] = (),
     **optimiser: Any,
 ) -> TrainConfig:
     """96 images in batches of 8, and a chain too short to be of use but quick to draw grids from;
     unless told otherwise."""
     given: dict[str, Any] = {"batch": 8, "images": 96, "learning_rate": 2e-3, "ema_decay": 0.9}
-    return TrainConfig(tiny_config(**(network or {})), Optimiser(**given | optimiser), "", T=T)
+    return TrainConfig(
+        tiny_config(**(network or {})), Optimiser(**given | optimiser), "", T=T, labels=labels
+    )
 
 
 def trainer_of(config: TrainConfig) -> Trainer:
     return Trainer(config, torch.device("cpu"))
 
 
-def run_on(trainer: Trainer, images: Tensor, steps: int) -> list[float]:
+def run_on(
+    trainer: Trainer, images: Tensor, steps: int, labels: Tensor | None = None
+) -> list[float]:
     """So many steps from wherever it stands; their losses."""
-    optimiser = trainer.config.optimiser
-    start = trainer.images_seen // optimiser.batch
-    stream = batches(images, batch=optimiser.batch, start=start, seed=optimiser.seed)
-    return [float(trainer.step(next(stream))) for _ in range(steps)]
+    start = trainer.images_seen // trainer.config.optimiser.batch
+    stream = labelled_batches(images, labels, trainer.config.optimiser, start=start)
+    return [float(trainer.step(*next(stream))) for _ in range(steps)]
 
 
-def trained(folder: Path, images: Tensor, config: TrainConfig, **every: int) -> Trainer:
+def trained(folder: Path, images: Tensor, config: TrainConfig, **options: Any) -> Trainer:
     """`train` as the command line calls it, on a folder that may hold an earlier sitting."""
     trainer, run = trainer_of(config), Run(folder, "tiny")
     run.resume(trainer)
-    train(trainer, images, run, **({"save_every": 32, "export_every": 96} | every))
+    train(trainer, images, run, **({"save_every": 32, "export_every": 96} | options))
     return trainer
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.diffusers_config import SamplingDefaults
-from models.schedule import linear_schedule
+from models.schedule import NoiseSchedule, cosine_schedule, linear_schedule, sigmoid_schedule
 from tests.models.folders import CARD, CONFIG, SCHEDULER, WEIGHTS, at_the_root
+from tests.models.peer import diffusers
 from tests.models.tiny import same, tiny_config, tiny_net
 
 
@@ -47,6 +48,22 @@ def test_another_linear_schedule_and_variance_come_back(tmp_path: Path) -> None:
     loaded = load_checkpoint(tmp_path)
     assert (loaded.schedule.beta == schedule.beta).all()
     assert loaded.defaults.variance == "fixed_large"
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+@pytest.mark.parametrize("schedule", [cosine_schedule(50), sigmoid_schedule(60, end=0.1)])
+def test_schedule_and_prediction_come_back_and_diffusers_reads_them(
+    tmp_path: Path, schedule: NoiseSchedule, prediction: Any
+) -> None:
+    weights = tiny_net().state_dict()
+    save_checkpoint(tmp_path, tiny_config(), weights, schedule, prediction=prediction)
+    loaded = load_checkpoint(tmp_path)
+    assert (loaded.schedule.beta == schedule.beta).all()
+    assert loaded.schedule.name == schedule.name
+    assert loaded.defaults.prediction == prediction
+    theirs = diffusers.DDPMPipeline.from_pretrained(tmp_path).scheduler
+    assert theirs.config.prediction_type == prediction
+    assert theirs.betas.double().numpy() == pytest.approx(schedule.beta, rel=2e-4)
 
 
 def test_weights_of_half_precision_are_kept_as_float32(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from models.checkpoint import load_checkpoint
 from models.diffusers_config import FIXED_SCHEDULER_OPTIONS, FIXED_UNET_OPTIONS
 from tests.models.folders import CARD, CONFIG, SCHEDULER, WEIGHTS, at_the_root, edit, refusal
 
@@ -30,6 +31,17 @@ def test_a_missing_key_is_never_guessed(folder: Path, path: Path, key: str) -> N
     assert f"{folder / path}: {key}: missing" in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("beta_schedule", "scaled_linear"), ("prediction_type", "flow"), ("variance_type", "learned")],
+)
+def test_a_schedule_or_target_that_we_do_not_have_is_refused(
+    folder: Path, key: str, value: str
+) -> None:
+    edit(folder / SCHEDULER, **{key: value})
+    assert f"{folder / SCHEDULER}: {key}" in refusal(folder)
+
+
 @pytest.mark.parametrize(("path", "key"), FIXED, ids=str)
 def test_an_option_that_we_do_not_have_is_refused(folder: Path, path: Path, key: str) -> None:
     edit(folder / path, **{key: "other"})
@@ -44,7 +56,20 @@ def test_a_key_that_we_do_not_know_is_refused(folder: Path) -> None:
 def test_every_key_that_we_write_is_required_or_has_one_value(folder: Path) -> None:
     written = set(json.loads((folder / CONFIG).read_text()))
     known = set(REQUIRED_UNET_KEYS) | set(FIXED_UNET_OPTIONS)
-    assert written == known | {"_class_name", "_diffusers_version"}
+    assert written == known | {"_class_name", "_diffusers_version", "num_class_embeds"}
+
+
+@pytest.mark.parametrize("value", [0, -1, "ten", 2.5, True])
+def test_a_number_of_classes_that_is_none_is_refused(folder: Path, value: Any) -> None:
+    edit(folder / CONFIG, num_class_embeds=value)
+    assert f"{folder / CONFIG}: num_class_embeds" in refusal(folder)
+
+
+def test_a_folder_from_before_there_were_classes_has_none(folder: Path) -> None:
+    raw = json.loads((folder / CONFIG).read_text())
+    del raw["num_class_embeds"]
+    (folder / CONFIG).write_text(json.dumps(raw))
+    assert load_checkpoint(folder).net.config.num_class_embeds is None
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.checkpoint import load_checkpoint
+from models.checkpoint import load_checkpoint, save_checkpoint
 from models.diffusers_config import SamplingDefaults
+from models.schedule import linear_schedule
 from tests.models.folders import SCHEDULER, edit
 from tests.models.peer import diffusers
+from tests.models.tiny import tiny_net
 
 # All that is not named here is UNet2DModel's own default, which is not the paper's.
 UNET: dict[str, Any] = {
@@ -45,6 +47,17 @@ def test_diffusers_samples_from_our_folder(folder: Path) -> None:
     images = pipeline(batch_size=2, num_inference_steps=3, output_type="np").images
     assert images.shape == (2, 8, 8, 1)
     assert ((images >= 0) & (images <= 1)).all()
+
+
+@torch.no_grad()
+def test_diffusers_opens_a_network_with_classes_that_we_wrote(tmp_path: Path) -> None:
+    net = tiny_net(num_class_embeds=4)
+    save_checkpoint(tmp_path, net.config, net.state_dict(), linear_schedule())
+    theirs = diffusers.UNet2DModel.from_pretrained(tmp_path / "unet").eval()
+    x, t = rows(channels=1)
+    y = torch.tensor([3, 0, 1])
+    ours = load_checkpoint(tmp_path).net(x, t, y)
+    assert torch.allclose(theirs(x, t, class_labels=y).sample, ours, rtol=0, atol=1e-5)
 
 
 @torch.no_grad()

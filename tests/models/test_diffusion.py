@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.diffusion import l_simple, per_row, q_sample, reverse_step
+from models.diffusion import per_row, q_sample, reverse_step, square_error, target
 from models.plan import Plan, ddim_plan, ddpm_plan
 from models.schedule import linear_schedule
 
@@ -62,7 +62,7 @@ def test_q_sample_of_no_noise_is_the_faded_image() -> None:
 
 def test_l_simple_is_zero_for_a_network_that_knows_the_noise() -> None:
     x_0, eps, t = randn(8, 3, 4, 4), randn(8, 3, 4, 4, seed=1), torch.arange(0, 1000, 125)
-    assert float(l_simple(lambda x_t, t: eps, x_0, t, ALPHA_BAR, eps)) == 0.0
+    assert not square_error(lambda x_t, t: eps, x_0, t, ALPHA_BAR, eps).any()
 
 
 def test_l_simple_is_the_plain_formula() -> None:
@@ -72,13 +72,29 @@ def test_l_simple_is_the_plain_formula() -> None:
         abar = SCHEDULE.alpha_bar[int(t[i])]
         x_t = abar**0.5 * x_0[i].double() + (1 - abar) ** 0.5 * eps[i].double()
         squares.append((0.3 * x_t + int(t[i]) / 1000 - eps[i]) ** 2)
-    loss = l_simple(lambda x_t, t: 0.3 * x_t + per_row(t / 1000), x_0, t, ALPHA_BAR, eps)
-    assert float(loss) == pytest.approx(float(torch.stack(squares).mean()), rel=1e-5)
+    losses = square_error(lambda x_t, t: 0.3 * x_t + per_row(t / 1000), x_0, t, ALPHA_BAR, eps)
+    expected = torch.stack(squares).flatten(1).mean(dim=1)
+    assert torch.allclose(losses.double(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_what_a_network_is_to_say_is_enough_to_know_image_and_noise(prediction: Any) -> None:
+    """A plan reads its target back: x0_hat is x_0, whatever t."""
+    x_0, eps = randn(4, 1, 4, 4).clamp(-1, 1).double(), randn(4, 1, 4, 4, seed=1).double()
+    plan = ddpm_plan(SCHEDULE, 4, prediction=prediction)
+    abar = torch.from_numpy(plan.alpha_bar)
+    x_t, said = q_sample(x_0, abar, eps), target(prediction, x_0, abar, eps)
+    _, x0_hat = reverse_step(torch.from_numpy(plan.table), x_t, said, torch.zeros_like(x_0), None)
+    assert torch.allclose(x0_hat, x_0, rtol=0, atol=1e-9)
+    calm = ddim_plan(SCHEDULE, 4, prediction=prediction)
+    x_next, _ = reverse_step(torch.from_numpy(calm.table), x_t, said, torch.zeros_like(x_0), None)
+    abar_next = torch.cat([abar[1:], torch.ones(1, dtype=torch.float64)])
+    assert torch.allclose(x_next, q_sample(x_0, abar_next, eps), rtol=0, atol=1e-9)
 
 
 def test_l_simple_is_float32_whatever_the_network_answers_in() -> None:
     x_0, eps = randn(2, 1, 4, 4), randn(2, 1, 4, 4, seed=1)
-    loss = l_simple(lambda x, t: x.bfloat16(), x_0, torch.tensor([5, 900]), ALPHA_BAR, eps)
+    loss = square_error(lambda x, t: x.bfloat16(), x_0, torch.tensor([5, 900]), ALPHA_BAR, eps)
     assert loss.dtype == torch.float32
 
 

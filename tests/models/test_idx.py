@@ -3,12 +3,13 @@
 import gzip
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from models.data import load_images, read_idx
+from models.data import DataError, load_images, load_labels, read_idx
 from tests.models.files import Pixels, pixels, refusal
 
 
@@ -35,6 +36,42 @@ def test_a_folder_of_mnist_files_gives_the_split_asked_for(tmp_path: Path, suffi
         path.write_bytes(gzip.compress(content) if suffix else content)
     assert load_images(tmp_path).shape == (3, 1, 4, 4)
     assert load_images(tmp_path, split="t10k").shape == (2, 1, 4, 4)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_the_labels_of_a_split_come_with_its_images(tmp_path: Path, suffix: str) -> None:
+    for split, count in (("train", 7), ("t10k", 5)):
+        content = idx(pixels(count))
+        path = tmp_path / f"{split}-labels-idx1-ubyte{suffix}"
+        path.write_bytes(gzip.compress(content) if suffix else content)
+    assert torch.equal(load_labels(tmp_path), torch.from_numpy(pixels(7)).long())
+    assert len(load_labels(tmp_path, split="t10k")) == 5
+
+
+def test_an_npz_file_may_have_labels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=pixels(2, 4, 4), labels=np.array([3, 1], np.int32))
+    assert load_labels(tmp_path / "a.npz").tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"images": pixels(2, 4, 4)}, "no array named labels"),
+        ({"labels": np.zeros((2, 1), np.int64)}, "expected labels"),
+        ({"labels": np.zeros(2)}, "expected labels"),
+    ],
+)
+def test_labels_that_are_none_are_refused(
+    tmp_path: Path, arrays: dict[str, Any], words: str
+) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError, match=words):
+        load_labels(tmp_path / "a.npz")
+
+
+def test_a_folder_without_labels_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"{tmp_path}: has no labels"):
+        load_labels(tmp_path)
 
 
 def test_labels_are_read_as_one_axis(tmp_path: Path) -> None:

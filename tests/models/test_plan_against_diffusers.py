@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from models.plan import dpmpp_2m_plan
+from models.schedule import NoiseSchedule, cosine_schedule, sigmoid_schedule
 from tests.models.chain import SCHEDULE, ddim_chain, ddpm_chain, difference, dpmpp_states
 
 FORMULA = 1e-12  # see tests/models/chain.py for both bounds
@@ -79,3 +80,29 @@ def test_ddim_with_trailing_spacing_is_diffusers_too(steps: int, eta: float) -> 
 def test_dpm_solver_is_diffusers_over_a_whole_chain(steps: int, spacing: Any) -> None:
     ours, theirs = dpmpp_states(dpmpp_2m_plan(SCHEDULE, steps, spacing=spacing), spacing)
     assert difference(ours, theirs) < 1e-6  # of its float32 x
+
+
+PREDICTIONS = ["epsilon", "sample", "v_prediction"]
+
+
+@pytest.mark.parametrize("clip", [1.0, None])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("schedule", [SCHEDULE, cosine_schedule(), sigmoid_schedule()])
+def test_every_schedule_and_prediction_is_diffusers_formula(
+    schedule: NoiseSchedule, prediction: Any, clip: float | None
+) -> None:
+    chain = ddpm_chain("fixed_small", 50, clip, schedule=schedule, prediction=prediction)
+    assert chain.exact_difference() < 1e-11
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.7])
+@pytest.mark.parametrize("rederive", [False, True])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("schedule", [SCHEDULE, cosine_schedule()])
+def test_every_ddim_schedule_and_prediction_is_diffusers_formula(
+    schedule: NoiseSchedule, prediction: Any, rederive: bool, eta: float
+) -> None:
+    chain = ddim_chain(
+        50, 1.0, eta=eta, rederive=rederive, schedule=schedule, prediction=prediction
+    )
+    assert chain.exact_difference() < 1e-11

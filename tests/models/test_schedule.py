@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from models.schedule import NoiseSchedule, linear_schedule
+from models.diffusers_config import SCHEDULES
+from models.schedule import NoiseSchedule, cosine_schedule, linear_schedule, sigmoid_schedule
+from tests.models.peer import diffusers
 
 ALPHA_BAR = {
     0: 0.9999,
@@ -55,6 +57,32 @@ def test_the_posterior_variance_has_the_golden_values_and_ends_at_zero() -> None
     golden = {t: variance[t] for t in POSTERIOR_VARIANCE}
     assert golden == pytest.approx(POSTERIOR_VARIANCE, rel=1e-9)
     assert variance[0] == 0.0
+
+
+def test_the_cosine_schedule_has_the_golden_values() -> None:
+    cosine = cosine_schedule()
+    assert cosine.beta[0] == pytest.approx(4.12842e-5, rel=1e-5)
+    assert cosine.alpha_bar[-1] == pytest.approx(2.42877e-9, rel=1e-5)
+    assert (cosine.beta == 0.999).sum() == 1
+    long = cosine_schedule(4000)
+    assert long.beta[0] == pytest.approx(9.86582e-6, rel=1e-5)
+    assert long.alpha_bar[-1] == pytest.approx(1.51798e-10, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [linear_schedule(), linear_schedule(50, start=0.01, end=0.2), cosine_schedule(200)]
+    + [sigmoid_schedule(), sigmoid_schedule(100, start=0.001, end=0.3)],
+    ids=lambda schedule: f"{schedule.name}-{schedule.T}",
+)
+def test_every_schedule_is_diffusers_own_but_for_its_float32(schedule: NoiseSchedule) -> None:
+    theirs = diffusers.DDPMScheduler(
+        num_train_timesteps=schedule.T,
+        beta_schedule=SCHEDULES[schedule.name],
+        beta_start=schedule.start,
+        beta_end=schedule.end,
+    )
+    assert schedule.beta == pytest.approx(theirs.betas.double().numpy(), rel=2e-4)
 
 
 def test_the_betas_run_evenly_from_start_to_end_with_both_included() -> None:

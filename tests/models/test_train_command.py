@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,3 +115,39 @@ def test_data_given_on_the_command_line_stand_in_for_the_configurations(
 ) -> None:
     assert main([str(config_file), "--data", str(FASHION)]) == 2
     assert "28, 28" in caplog.text
+
+
+LABELS = 'T = 4\nlabels = ["a", "b", "c"]'
+CLASSES = "sample_size = 8\nnum_class_embeds = 4"
+
+
+def with_labels(config_file: Path, labels: list[int] | None) -> str:
+    """The same run by class, on data that have these labels, over and over."""
+    data = config_file.parent / "garments.npz"
+    images = np.load(data)["images"]
+    arrays: dict[str, Any] = {} if labels is None else {"labels": np.resize(labels, len(images))}
+    np.savez(data, images=images, **arrays)
+    text = config_file.read_text().replace("T = 4", LABELS).replace("sample_size = 8", CLASSES)
+    config_file.write_text(text)
+    return str(config_file)
+
+
+def test_a_run_by_class_names_its_classes_in_the_card(config_file: Path) -> None:
+    out = config_file.parent / "run"
+    assert main([with_labels(config_file, [0, 1, 2]), "--out", str(out)]) == 0
+    checkpoint = load_checkpoint(out / "checkpoint")
+    assert checkpoint.card["labels"] == ["a", "b", "c"]
+    assert checkpoint.net.config.num_class_embeds == 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [(None, "no array named labels"), ([0, 3], r"labels are 0 \.\.\. 3, not 3"), ([-1], "-1")],
+)
+def test_labels_that_do_not_fit_are_refused_before_anything_is_written(
+    config_file: Path, caplog: pytest.LogCaptureFixture, labels: list[int] | None, message: str
+) -> None:
+    out = config_file.parent / "run"
+    assert main([with_labels(config_file, labels), "--out", str(out)]) == 2
+    assert re.search(message, caplog.text)
+    assert not out.exists()

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from models.train_config import CONFIGS, Optimiser, read_config
+from models.unet import UNet
 from tests.models.tiny import tiny_config
 
 TOML = """\
@@ -100,12 +102,19 @@ def test_every_configuration_that_ships_can_be_read_by_name(path: Path) -> None:
         ('autocast = "bfloat16"', 'autocast = "bf16"', "autocast"),
         ("T = 4", 'T = 4\nvariance = "learned"', "variance"),
         ("T = 4", "T = 0", "T"),
+        ("T = 4", 'T = 4\nschedule = "quadratic"', "schedule"),
+        ("T = 4", 'T = 4\nprediction = "eps"', "prediction"),
+        ("T = 4", "T = 4\nbeta_end = 1.0", "beta_end"),
+        ("T = 4", 'T = 4\nloss = "bound"\nprediction = "sample"', "loss"),
         ("batch = 16", "batch = 0", "batch"),
         ("batch = 16", 'batch = "16"', "batch"),
         ("images = 960", "images = 0", "images"),
         ("ema_decay = 0.9", "ema_decay = 1.5", "ema_decay"),
         ("decay_from = 0.5", "decay_from = 2", "decay_from"),
         ("learning_rate = 2e-3", "learning_rate = -1.0", "learning_rate"),
+        ("seed = 3", "label_dropout = 1.0", "label_dropout"),
+        ("T = 4", 'T = 4\nlabels = ["a", "b"]', "num_class_embeds"),
+        ("sample_size = 8", "sample_size = 8\nnum_class_embeds = 3", "labels"),
     ],
 )
 def test_a_bad_configuration_is_refused_with_file_and_key(
@@ -121,3 +130,24 @@ def test_a_bad_configuration_is_refused_with_file_and_key(
 def test_a_missing_configuration_is_named_beside_those_that_ship() -> None:
     with pytest.raises(ValueError, match="no-such-config: no such file, nor one of: .*fashion-mni"):
         read_config("no-such-config")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("cifar10", 35_746_307), ("celebahq-256", 113_673_219), ("lsun-256", 113_673_219)],
+)
+def test_the_papers_networks_have_their_published_size(name: str, parameters: int) -> None:
+    with torch.device("meta"):
+        net = UNet(read_config(name).network)
+    assert sum(p.numel() for p in net.parameters()) == parameters
+
+
+def test_the_papers_cifar10_run_is_configured() -> None:
+    config = read_config("cifar10")
+    assert (config.T, config.schedule, config.variance) == (1000, "linear", "fixed_large")
+    assert (config.beta_start, config.beta_end) == (1e-4, 0.02)
+    optimiser = config.optimiser
+    assert (optimiser.batch, optimiser.images) == (128, 800_000 * 128)
+    assert (optimiser.learning_rate, optimiser.ema_decay) == (2e-4, 0.9999)
+    assert (config.network.dropout, optimiser.flip, optimiser.grad_clip) == (0.1, True, 1.0)
+    assert optimiser.warmup_images == 5000 * 128

@@ -126,6 +126,24 @@ def test_each_convention_changes_the_numbers(change: dict[str, Any]) -> None:
     assert (other(x, t) - ours(x, t)).abs().max() > 1e-4
 
 
+@torch.no_grad()
+def test_a_network_with_classes_is_diffusers_own() -> None:
+    ours, theirs = twins({**GREY_28, "num_class_embeds": 11})
+    x, t = batch_for(GREY_28)
+    y = torch.tensor([0, 10, 3])
+    expected = theirs(x, t, class_labels=y).sample
+    assert (ours(x, t, y) - expected).abs().max() <= 1e-5
+    assert (ours(x, t, y.flip(0)) - expected).abs().max() > 1e-4
+
+
+def test_classes_are_given_where_there_are_any_and_there_alone() -> None:
+    x, t, y = torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]), torch.tensor([0, 1])
+    with pytest.raises(AssertionError, match="classes"):
+        tiny_net()(x, t, y)
+    with pytest.raises(AssertionError, match="classes"):
+        tiny_net(num_class_embeds=3)(x, t)
+
+
 def test_the_cifar10_network_has_the_published_size() -> None:
     with torch.device("meta"):
         net = UNet(parse_unet_config(json.loads(json.dumps(CIFAR10))))

@@ -1,0 +1,65 @@
+"""How well a model knows images: `python -m models.bits_per_dim CHECKPOINT --data FOLDER`.
+
+The last line of stdout is one JSON document. All T timesteps of an image are T evaluations of the
+network; `--timesteps 50` takes 50 of them, for more scatter and no bias.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from models.bound import Bound, bits_per_dim
+from models.checkpoint import Checkpoint, load_checkpoint
+from models.data import DataError, load_images
+from models.hub import local_folder
+from models.sampling_net import DTYPES, SamplingNet
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m models.bits_per_dim", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="a folder, or an id on the Hugging Face Hub")
+    parser.add_argument("--data", type=Path, required=True, help="as `data` of a training run")
+    parser.add_argument("--split", default="t10k", help="of a folder of IDX files (default: t10k)")
+    parser.add_argument("--n", type=int, default=200, help="the first so many images")
+    parser.add_argument("--timesteps", type=int, help="for each image (default: all T)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=sorted(DTYPES), default="float32")
+    args = parser.parse_args(argv)
+    try:
+        report = _report(load_checkpoint(local_folder(args.checkpoint)), args)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(json.dumps(report) + "\n")
+    return 0
+
+
+def _report(checkpoint: Checkpoint, args: argparse.Namespace) -> dict[str, object]:
+    """Raises ValueError where images, network and wishes do not go together."""
+    images = load_images(args.data, split=args.split)[: args.n]
+    if not len(images) or tuple(images.shape[1:]) != checkpoint.net.config.image_shape:
+        wanted = checkpoint.net.config.image_shape
+        raise DataError(f"{args.data}: {tuple(images.shape)} are no images of the model's {wanted}")
+    net = SamplingNet(
+        checkpoint.net, checkpoint.schedule.T, device=args.device, precision=args.precision
+    )
+    defaults = checkpoint.defaults
+    bound = Bound(
+        lambda x_t, t: net(x_t.to(args.device), t.to(args.device)).cpu(),
+        checkpoint.schedule,
+        variance=defaults.variance,
+        clip=defaults.clip,
+        prediction=defaults.prediction,
+    )
+    found = bits_per_dim(bound, images, timesteps=args.timesteps, seed=args.seed, batch=args.batch)
+    told = {"data": f"{args.data}, {args.split}", "precision": args.precision, "seed": args.seed}
+    return {"bits_per_dim": found.total, **asdict(found), "sha256": checkpoint.sha256, **told}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

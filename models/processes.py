@@ -1,0 +1,71 @@
+"""Several processes that train one network: each has a share of every batch, all have its gradient.
+
+    torchrun --nproc-per-node 4 -m models.train cifar10
+
+What a batch draws (timesteps, noise, flips) is drawn for the whole of it by every process, so how
+many there are changes a run by rounding alone, and by which units dropout drops.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """This one's number among `count`; one alone talks to nobody."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.rank == 0
+
+    def shares(self, batch: int, accumulate: int) -> list[slice]:
+        """The parts of a batch that are this process's, in turn: accumulate of them, all equal.
+
+        Raises ValueError where a batch cannot be cut like that.
+        """
+        parts = self.count * accumulate
+        if batch % parts:
+            raise ValueError(
+                f"batch: {batch} is not divided by {self.count} processes x accumulate {accumulate}"
+            )
+        size = batch // parts
+        mine = range(self.rank * accumulate, (self.rank + 1) * accumulate)
+        return [slice(part * size, (part + 1) * size) for part in mine]
+
+    def add_up(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each by its sum over all processes, in one message."""
+        if self.count == 1:
+            return
+        parts = list(tensors)
+        whole = torch.cat([part.flatten() for part in parts])
+        distributed.all_reduce(whole)
+        nn.utils.vector_to_parameters(whole, parts)
+
+    def leave(self) -> None:
+        """Say goodbye to the others."""
+        if self.count > 1:
+            distributed.destroy_process_group()
+
+
+def join() -> Processes:
+    """What torchrun started, joined; else this process alone."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Processes()
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return Processes(distributed.get_rank(), count)
+
+
+def device_of(name: str) -> torch.device:
+    """The device this process trains on: of several GPUs, the one that torchrun gives it."""
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return torch.device(name)

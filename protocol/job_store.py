@@ -1,6 +1,6 @@
 """The job's record in Redis: submitted in one transaction, moved on by scripts alone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -83,9 +83,13 @@ class JobStore:
         model_sha256: str,
         created_at: float,
         tenant: str = DEFAULT_TENANT,
+        sources: Mapping[str, bytes] | None = None,
         enqueue: Callable[[Pipeline], None],
     ) -> None:
-        """Record the job and whatever `enqueue` adds, in one MULTI: all of it, or nothing."""
+        """Record the job and whatever `enqueue` adds, in one MULTI: all of it, or nothing.
+
+        `sources` are the pixels of the request's own, by the same names.
+        """
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.multi()
             pipe.hset(
@@ -106,6 +110,8 @@ class JobStore:
                     "created_at": f"{created_at:.6f}",
                 },
             )
+            for name, pixels in (sources or {}).items():
+                pipe.hset(keys.sources(job_id), name, pixels)
             pipe.zadd(keys.waiting(request.model), {job_id: created_at})
             enqueue(pipe)
             pipe.lpush(keys.wake(request.model), 1)
@@ -132,6 +138,11 @@ class JobStore:
             for index, raw in zip(asked, found, strict=True)
             if raw is not None
         }
+
+    def sources(self, job_id: str) -> dict[str, bytes]:
+        """Pixels (uint8, H W C) of the images that its chains start from, by field."""
+        found = cast(dict[bytes, bytes], self.redis.hgetall(keys.sources(job_id)))
+        return {name.decode(): pixels for name, pixels in found.items()}
 
     def steps_in_flight(self, job_id: str) -> int:
         """Steps done by rows that are not yet images, over all shards."""
@@ -199,6 +210,7 @@ class JobStore:
                 keys.in_flight(job_id),
                 keys.events(),
                 keys.tombstone(job_id),
+                keys.sources(job_id),
             ],
             args=[
                 job_id,

@@ -17,6 +17,11 @@ def images(job_id: str) -> str:
     return f"{PREFIX}:job:{job_id}:images"
 
 
+def sources(job_id: str) -> str:
+    """Hash: field of the request -> pixels (uint8, H W C) of an image its chains start from."""
+    return f"{PREFIX}:job:{job_id}:sources"
+
+
 def epochs(job_id: str) -> str:
     """Hash: shard -> how often it was begun; the fence against a worker thought dead."""
     return f"{PREFIX}:job:{job_id}:epochs"
@@ -30,6 +35,16 @@ def leases(job_id: str) -> str:
 def in_flight(job_id: str) -> str:
     """Hash: shard -> steps done by its rows that are not yet images."""
     return f"{PREFIX}:job:{job_id}:in-flight"
+
+
+def watched(job_id: str) -> str:
+    """String that lives while somebody looks at the job's previews."""
+    return f"{PREFIX}:job:{job_id}:watched"
+
+
+def previews(job_id: str) -> str:
+    """Hash: shard -> PNG sheet of what its rows look like by now."""
+    return f"{PREFIX}:job:{job_id}:previews"
 
 
 def png_prefix(job_id: str) -> str:

@@ -10,6 +10,10 @@ MAX_SEED = 2**53 - 1  # safe as a JavaScript number
 MAX_INDEX = 2**32 - 1  # a counter word of the noise generator
 JOB_ID_PATTERN = r"^job_[0-9a-f]{32}$"
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
+MAX_LAMBDAS = 1000  # that are listed; evenly spaced ones need no list
+MAX_LABELS = 1000  # that are listed; one can be for all
+MAX_GUIDANCE = 100.0
 
 
 class Message(BaseModel):
@@ -26,6 +30,7 @@ class Priority(StrEnum):
     LOW = "low"
 
 
+Task = Literal["sample", "variations", "interpolate"]
 SamplerName = Literal["ddpm", "ddim", "dpmpp-2m"]
 Spacing = Literal["leading", "trailing", "linspace", "quadratic"]
 Variance = Literal["fixed_small", "fixed_large"]
@@ -49,10 +54,18 @@ class Output(Message):
     scale: Annotated[int, Field(ge=1, le=16)] = 1
 
 
+class SourceImage(Message):
+    """An image that chains start from. The pixels lie beside the job's record, not in it."""
+
+    pixels_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]  # of uint8, H W C
+    job: Annotated[str, Field(pattern=JOB_ID_PATTERN)] | None = None  # None: it was sent
+    index: Annotated[int, Field(ge=0, le=MAX_INDEX)] | None = None
+
+
 class JobRequest(Message):
     """A job as resolved: running it again gives the same pixels."""
 
-    task: Literal["sample"]
+    task: Task
     model: Annotated[str, Field(pattern=MODEL_NAME_PATTERN)]
     n: Annotated[int, Field(ge=1, le=MAX_IMAGES)]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
@@ -63,6 +76,30 @@ class JobRequest(Message):
     timeout_s: Annotated[int, Field(ge=1)] | None
     ttl_s: Annotated[int, Field(ge=1)]
     metadata: dict[str, Any]
+    t: Annotated[int, Field(ge=1)] | None = None  # where the chains start; None: x_T
+    image: SourceImage | None = None  # of variations
+    image_a: SourceImage | None = None  # of interpolate
+    image_b: SourceImage | None = None
+    lambdas: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] | None = None  # None: even
+    labels: tuple[str, ...] | None = None  # one for all, or one for each; None: of no class
+    guidance: Annotated[float, Field(ge=0.0, le=MAX_GUIDANCE)] | None = None  # with labels
+
+    @property
+    def sources(self) -> dict[str, SourceImage]:
+        """The images it starts from, by the names of their fields."""
+        named = {"image": self.image, "image_a": self.image_a, "image_b": self.image_b}
+        return {name: source for name, source in named.items() if source is not None}
+
+    def label_of(self, index: int) -> str | None:
+        """What image `index` is to show."""
+        if self.labels is None:
+            return None
+        return self.labels[0 if len(self.labels) == 1 else index - self.first_index]
+
+    def lambda_of(self, index: int) -> float:
+        """How far image `index` of an interpolation is on its way from a (0) to b (1)."""
+        slot = index - self.first_index
+        return slot / (self.n - 1) if self.lambdas is None else self.lambdas[slot]
 
 
 class ShardMessage(Message):
@@ -111,6 +148,7 @@ class ModelInfo(Message):
     channels: int
     T: int
     samplers: tuple[SamplerInfo, ...]
+    labels: tuple[str, ...] = ()  # of the classes; none: unconditional
     card: dict[str, Any] = {}
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Protocol
 
 from worker.row import EngineFault, Pixels, Row, Ticket
@@ -29,6 +30,9 @@ class Runner(Protocol):
     def collect(self, rows: list[Row]) -> list[Pixels]:
         """The finished rows' images as uint8 (H, W, C); their slots are free afterwards."""
 
+    def preview(self, rows: list[Row]) -> list[Pixels]:
+        """What rows under way look like by now, uint8 (H, W, C)."""
+
     def release(self, row: Row) -> None:
         """Free a slot whose image nobody wants."""
 
@@ -44,6 +48,7 @@ class Engine(threading.Thread):
         self._scheduler = Scheduler(step_s=runner.step_s, slots=runner.slots)
         self._on_fault = on_fault
         self._changed = threading.Condition()
+        self._looks: deque[tuple[Ticket, int, Future[list[Pixels]]]] = deque()
         self._stopping = False
 
     @property
@@ -64,6 +69,12 @@ class Engine(threading.Thread):
         with self._changed:
             self._scheduler.submit(ticket)
             self._changed.notify()
+
+    def look(self, ticket: Ticket, *, most: int) -> "Future[list[Pixels]]":
+        """The x0_hat of a ticket's first rows under way, after the next step there is."""
+        seen: Future[list[Pixels]] = Future()
+        self._looks.append((ticket, most, seen))
+        return seen
 
     def stop(self) -> None:
         """Leave the loop after the step under way."""
@@ -99,6 +110,7 @@ class Engine(threading.Thread):
             finished = self._scheduler.advance(batch.rows)
         for row, pixels in zip(finished, self._runner.collect(finished), strict=True):
             self._deliver(row, pixels)
+        self._show()
         if len(batch.rows) == self._scheduler.width:
             self.full_steps_s.append(time.perf_counter() - started)
 
@@ -111,6 +123,13 @@ class Engine(threading.Thread):
         ticket.rows_open -= 1
         if ticket.rows_open == 0:
             ticket.done.set_result(None)
+
+    def _show(self) -> None:
+        while self._looks:
+            ticket, most, seen = self._looks.popleft()
+            rows = [row for row in self._scheduler.under_way if row.ticket is ticket]
+            rows.sort(key=lambda row: row.index)
+            seen.set_result(self._runner.preview(rows[:most]))
 
     def _wait_for_work(self) -> bool:
         with self._changed:

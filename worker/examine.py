@@ -9,6 +9,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from models.checkpoint import Checkpoint
@@ -82,15 +83,16 @@ def sampling_net(checkpoint: Checkpoint, numerics: Numerics) -> SamplingNet:
 
 
 def _found(checkpoint: Checkpoint, numerics: Numerics) -> Finding:
-    T = checkpoint.schedule.T  # noqa: N806
+    T, prediction = checkpoint.schedule.T, checkpoint.defaults.prediction  # noqa: N806
     net = sampling_net(checkpoint, numerics)
     error = 0.0
     if numerics.precision != "float32":
         exact = SamplingNet(checkpoint.net, T, device=numerics.device)
-        error = eps_error(net, exact, ddim_plan(checkpoint.schedule, min(CHAIN_STEPS, T)))
+        plan = ddim_plan(checkpoint.schedule, min(CHAIN_STEPS, T), prediction=prediction)
+        error = eps_error(net, exact, plan)
     chunks = agreeing_sizes(
         net,
-        ddpm_plan(checkpoint.schedule, min(CHAIN_STEPS, T)),
+        ddpm_plan(checkpoint.schedule, min(CHAIN_STEPS, T), prediction=prediction),
         device=numerics.device,
         chunk=numerics.chunk,
         graphed=numerics.mode == "graph",
@@ -100,19 +102,20 @@ def _found(checkpoint: Checkpoint, numerics: Numerics) -> Finding:
 
 @torch.inference_mode()
 def eps_error(net: SamplingNet, exact: SamplingNet, plan: Plan) -> float:
-    """||sigma (eps - eps')|| / ||sigma eps|| over a chain that `exact` takes; inf for no number.
+    """||w (out - out')|| / ||w out|| over a chain that `exact` takes; inf for no number.
 
-    sigma = sqrt(1 - alpha_bar) is what an error of eps weighs in x0_hat. Unweighted, the last step
-    alone would decide: there eps is a hundredth of what the network sees.
+    w = sqrt(alpha_bar) r2, of eps sqrt(1 - alpha_bar), is what an error weighs in the image.
+    Unweighted, the last step alone would decide: there eps is a hundredth of what the network sees.
     """
     index = torch.arange(ROWS, device=net.device)
     zero = torch.zeros_like(index)
     x = normal(zero, index, zero, Purpose.FIRST_STATE, net.shape)
     x0, off, whole = torch.zeros_like(x), 0.0, 0.0
-    for line in torch.from_numpy(plan.table).to(x):
-        t, sigma = line[0].long().expand(ROWS), line[2] / line[1]
+    weights = np.sqrt(plan.alpha_bar) * np.abs(plan.column("r2"))
+    for line, weight in zip(torch.from_numpy(plan.table).to(x), weights.tolist(), strict=True):
+        t = line[0].long().expand(ROWS)
         eps, approximate = exact(x, t), net(x, t)
-        off += float((sigma * (approximate - eps)).square().sum())
-        whole += float((sigma * eps).square().sum())
+        off += float((weight * (approximate - eps)).square().sum())
+        whole += float((weight * eps).square().sum())
         x, x0 = reverse_step(line.expand(ROWS, -1), x, eps, x0, None)
     return math.sqrt(off / whole) if math.isfinite(off) else math.inf

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,25 +31,68 @@ def encode(
         "seed": request.seed,
         "index": index,
         "sampler": request.sampler.model_dump(),
+        **_origin(request, index),
         "scale": scale,
         "pixels_sha256": sha256,
     }
     file = io.BytesIO()
-    image = Image.fromarray(scaled[..., 0] if scaled.shape[-1] == 1 else scaled)
+    image = _image(scaled)
     image.save(file, "png", pnginfo=_text(record))
     png = file.getvalue()
     return png, ImageManifest(
-        index=index, pixels_sha256=sha256, bytes=len(png), width=image.width, height=image.height
+        index=index,
+        pixels_sha256=sha256,
+        bytes=len(png),
+        width=image.width,
+        height=image.height,
+        label=request.label_of(index),
     )
+
+
+def sheet(images: Sequence[Pixels]) -> bytes:
+    """Images of one size, uint8 (H, W, C), side by side as one PNG: as square as can be."""
+    columns = math.ceil(math.sqrt(len(images)))
+    blank = np.zeros_like(np.asarray(images[0]))
+    padded = [*images, *[blank] * (-len(images) % columns)]
+    rows = [np.concatenate(padded[i : i + columns], 1) for i in range(0, len(padded), columns)]
+    file = io.BytesIO()
+    _image(np.concatenate(rows)).save(file, "png")
+    return file.getvalue()
+
+
+def _image(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def _origin(request: JobRequest, index: int) -> dict[str, Any]:
+    """What it was to show; what its chain started from, by the pixels' hashes, and where."""
+    origin: dict[str, Any] = {"task": request.task}
+    if request.sources:
+        hashes = {name: source.pixels_sha256 for name, source in request.sources.items()}
+        origin |= {"t": request.t, **hashes}
+    label = request.label_of(index)
+    if label is not None:
+        origin |= {"label": label, "guidance": request.guidance}
+    if request.task == "interpolate":
+        origin["lambda"] = request.lambda_of(index)
+    return origin
 
 
 def _text(record: dict[str, Any]) -> PngInfo:
     sampler = record["sampler"]
+    words = [
+        record["model"],
+        f"{sampler['name']} {sampler['steps']} steps",
+        f"seed {record['seed']}",
+        f"image {record['index']}",
+    ]
+    if "label" in record:
+        words.append(f"{record['label']}, guidance {record['guidance']:g}")
+    if "t" in record:
+        words.append(f"{record['task']} from t = {record['t']}")
+    if "lambda" in record:
+        words.append(f"lambda = {record['lambda']:g}")
     info = PngInfo()
-    info.add_text(
-        "parameters",
-        f"{record['model']}, {sampler['name']} {sampler['steps']} steps, "
-        f"seed {record['seed']}, image {record['index']}",
-    )
+    info.add_text("parameters", ", ".join(words))
     info.add_text("denoised", json.dumps(record, separators=(",", ":")))
     return info

@@ -34,14 +34,32 @@ class ResidentModel:
         """The fingerprint every image of this process records."""
         return self.numerics.fingerprint(self.checkpoint.sha256)
 
-    def plan(self, spec: SamplerSpec) -> Plan:
-        """The coefficient table of a sampler. Raises ValueError where the model cannot run it."""
-        return _plan(self.checkpoint, spec)
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        return self.checkpoint.net.config.image_shape
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes' names: the card's, else their numbers; the last class is for none."""
+        classes = self.checkpoint.net.config.num_class_embeds
+        if classes is None:
+            return ()
+        named = self.checkpoint.card.get("labels", [])
+        numbered = [str(number) for number in range(classes - 1)]
+        return tuple(named if len(named) == len(numbered) else numbered)
+
+    def plan(self, spec: SamplerSpec, *, start_t: int | None = None) -> Plan:
+        """The coefficient table of a sampler, from x_T or from x_t of the paper's t.
+
+        Raises ValueError where the model cannot run it.
+        """
+        return _plan(self.checkpoint, spec, start_t)
 
     def info(self) -> ModelInfo:
         """What the API may know."""
         checkpoint, defaults = self.checkpoint, self.checkpoint.defaults
-        channels, size, _ = checkpoint.net.config.image_shape
+        channels, size, _ = self.shape
         T = checkpoint.schedule.T  # noqa: N806
         return ModelInfo(
             name=self.name,
@@ -54,6 +72,7 @@ class ResidentModel:
                 SamplerInfo(name="ddim", steps=min(50, T), clip=defaults.clip),
                 SamplerInfo(name="dpmpp-2m", steps=min(20, T), spacing="linspace"),
             ),
+            labels=self.labels,
             card=checkpoint.card,
         )
 
@@ -87,7 +106,7 @@ def model_name(folder: Path) -> str:
 
 
 @cache
-def _plan(checkpoint: Checkpoint, spec: SamplerSpec) -> Plan:
+def _plan(checkpoint: Checkpoint, spec: SamplerSpec, start_t: int | None) -> Plan:
     schedule, defaults = checkpoint.schedule, checkpoint.defaults
     if spec.name == "ddpm":
         return ddpm_plan(
@@ -97,9 +116,18 @@ def _plan(checkpoint: Checkpoint, spec: SamplerSpec) -> Plan:
             clip=spec.clip,
             spacing=spec.spacing,
             steps_offset=defaults.steps_offset,
+            start_t=start_t,
+            prediction=defaults.prediction,
         )
     if spec.name == "dpmpp-2m":
-        return dpmpp_2m_plan(schedule, spec.steps, clip=spec.clip, spacing=spec.spacing)
+        return dpmpp_2m_plan(
+            schedule,
+            spec.steps,
+            clip=spec.clip,
+            spacing=spec.spacing,
+            start_t=start_t,
+            prediction=defaults.prediction,
+        )
     return ddim_plan(
         schedule,
         spec.steps,
@@ -108,6 +136,8 @@ def _plan(checkpoint: Checkpoint, spec: SamplerSpec) -> Plan:
         spacing=spec.spacing,
         steps_offset=defaults.steps_offset,
         set_alpha_to_one=defaults.set_alpha_to_one,
+        start_t=start_t,
+        prediction=defaults.prediction,
     )
 
 

@@ -1,6 +1,6 @@
 """One image under way, and the shard it belongs to."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,14 @@ class Dropped(Exception):
 
 class EngineFault(Exception):
     """A step raised: the device's state is unknown, and the process must leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a row's chain begins, if not at x_T of its own index."""
+
+    x_t: Any  # float32 (C, H, W) on the CPU, at the plan's first timestep
+    noise_index: int  # of the noise its steps add
 
 
 @dataclass(eq=False, slots=True)
@@ -33,6 +41,9 @@ class Ticket:
     seed: int
     indices: tuple[int, ...]  # absolute image indices, each its own noise index
     deliver: Deliver
+    starts: Mapping[int, Start] = field(default_factory=dict)  # by index, for those that have one
+    classes: Mapping[int, int] = field(default_factory=dict)  # by index; none: of no class
+    guidance: float = 1.0  # towards the class, away from none; 1: the class alone
     first_step: "Future[None]" = field(default_factory=Future)
     done: "Future[None]" = field(default_factory=Future)
     rows_open: int = 0
@@ -74,6 +85,21 @@ class Row:
     index: int
     position: int = 0
     slot: int = -1
+
+    @property
+    def start(self) -> Start | None:
+        """None: x_T, and noise of its own index."""
+        return self.ticket.starts.get(self.index)
+
+    @property
+    def class_number(self) -> int | None:
+        """None: of no class."""
+        return self.ticket.classes.get(self.index)
+
+    @property
+    def guided(self) -> bool:
+        """Whether its network is asked twice a step: of its class, and of none."""
+        return self.ticket.guidance != 1.0 and self.class_number is not None
 
     @property
     def finished(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.diffusion import reverse_step
+from models.diffusion import per_row, reverse_step
 from models.noise import Purpose, normal
 from models.pixels import to_uint8
 from models.plan import COLUMNS, Plan
@@ -27,9 +27,10 @@ class Net(Protocol):
 
     shape: tuple[int, int, int]
     T: int
+    none: int  # the number of no class
 
-    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """float32 (B, C, H, W), int64 (B,) -> eps like x_t."""
+    def __call__(self, x_t: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        """float32 (B, C, H, W), int64 (B,), class numbers (B,) -> eps like x_t."""
 
 
 class TorchRunner:
@@ -50,6 +51,8 @@ class TorchRunner:
         self._x, self._x0 = self._zeros(*net.shape), self._zeros(*net.shape)
         self._seed, self._index = self._zeros(dtype=torch.int64), self._zeros(dtype=torch.int64)
         self._position, self._plan = self._zeros(dtype=torch.int64), self._zeros(dtype=torch.int64)
+        self._class, self._guidance = self._zeros(dtype=torch.int64), self._zeros()
+        self._class += net.none
         self._free = list(range(slots))
         self._tables = _PlanTables(slots, net.T, self._device)
         self._take = Graphs(self._advance, self._scratch) if graphed else self._advance
@@ -62,38 +65,42 @@ class TorchRunner:
 
     @torch.inference_mode()
     def admit(self, row: Row) -> None:
-        """Give a row a slot, its plan, its noise key and x_T."""
-        slot = row.slot = self._free.pop()
+        """Give a row a slot, its plan, its noise key and its first state."""
+        slot, start = self._free.pop(), row.start
+        row.slot = slot
         self._plan[slot] = self._tables.acquire(row.ticket.plan)
         self._position[slot] = row.position
-        self._seed[slot], self._index[slot] = row.ticket.seed, row.index
-        one = slice(slot, slot + 1)
-        zero = torch.zeros(1, dtype=torch.int64, device=self._device)
-        self._x[one] = normal(
-            self._seed[one], self._index[one], zero, Purpose.FIRST_STATE, self._shape
-        )
-        self._x0[one] = 0.0
+        self._seed[slot] = row.ticket.seed
+        self._index[slot] = row.index if start is None else start.noise_index
+        number = row.class_number
+        self._class[slot] = self._net.none if number is None else number
+        self._guidance[slot] = row.ticket.guidance
+        self._x[slot] = self._x_T(slot) if start is None else start.x_t
+        self._x0[slot] = 0.0
 
     @torch.inference_mode()
     def step(self, rows: list[Row]) -> None:
         """Take up to `width` rows one position further."""
-        size = next(size for size in self._sizes if size >= len(rows))
-        slots = [row.slot for row in rows] + [self._scratch] * (size - len(rows))
-        self._take(self._upload(slots), noisy=any(row.ticket.plan.stochastic for row in rows))
+        slots = self._upload(self._padded([row.slot for row in rows], self._scratch))
+        noisy = any(row.ticket.plan.stochastic for row in rows)
+        guided = [place for place, row in enumerate(rows) if row.guided]
+        if guided:  # not as a graph: there would be one for every number of them
+            self._advance(slots, noisy=noisy, guided=self._upload(self._padded(guided, guided[0])))
+        else:
+            self._take(slots, noisy=noisy)
 
     @torch.inference_mode()
     def collect(self, rows: list[Row]) -> list[Pixels]:
         """The finished rows' images: what numpy makes uint8 (H, W, C) of. Their slots are free."""
-        if not rows:
-            return []
-        slots = self._upload([row.slot for row in rows])
-        pixels = to_uint8(self._x[slots]).permute(0, 2, 3, 1).contiguous()
+        images = self._images(self._x, rows)
         for row in rows:
             self.release(row)
-        if pixels.is_cuda:
-            landing = Landing(pixels)
-            return [landing.image(i) for i in range(len(rows))]
-        return list(pixels.numpy())
+        return images
+
+    @torch.inference_mode()
+    def preview(self, rows: list[Row]) -> list[Pixels]:
+        """What rows under way look like by now, their last x0_hat, as `collect` gives images."""
+        return self._images(self._x0, rows)
 
     def release(self, row: Row) -> None:
         """Free a row's slot and its hold on the plan."""
@@ -105,11 +112,31 @@ class TorchRunner:
         """(C, H, W) a view of a running row's x, for tests and agreement checks."""
         return self._x[row.slot]
 
-    def _advance(self, slots: Tensor, *, noisy: bool) -> None:
+    def _images(self, states: Tensor, rows: list[Row]) -> list[Pixels]:
+        if not rows:
+            return []
+        slots = self._upload([row.slot for row in rows])
+        pixels = to_uint8(states[slots]).permute(0, 2, 3, 1).contiguous()
+        if pixels.is_cuda:
+            landing = Landing(pixels)
+            return [landing.image(i) for i in range(len(rows))]
+        return list(pixels.numpy())
+
+    def _x_T(self, slot: int) -> Tensor:  # noqa: N802
+        """(C, H, W) by the slot's noise key."""
+        one = slice(slot, slot + 1)
+        zero = torch.zeros(1, dtype=torch.int64, device=self._device)
+        key = self._seed[one], self._index[one], zero
+        return normal(*key, Purpose.FIRST_STATE, self._shape)[0]
+
+    def _advance(self, slots: Tensor, *, noisy: bool, guided: Tensor | None = None) -> None:
         position = self._position[slots]
         coefficients = self._tables.lines(self._plan[slots], position)  # (M, 9)
-        x = self._x[slots]
-        eps = self._net(x, coefficients[:, 0].long())
+        x, t = self._x[slots], coefficients[:, 0].long()
+        eps = self._net(x, t, self._class[slots])
+        if guided is not None:
+            weight = self._guidance[slots[guided]]
+            eps[guided] = self._toward_class(eps[guided], x[guided], t[guided], weight)
         noise = None
         if noisy:  # s is 0 in every other row, so leaving the noise out changes nothing
             noise = normal(
@@ -119,6 +146,16 @@ class TorchRunner:
         self._x[slots], self._x0[slots] = x, x0
         self._position[slots] = position + 1
         self._position[self._scratch] = 0
+
+    def _toward_class(self, eps: Tensor, x: Tensor, t: Tensor, weight: Tensor) -> Tensor:
+        """eps_none + w (eps_class - eps_none): classifier-free guidance (Ho & Salimans 2022)."""
+        none = self._net(x, t, torch.full_like(t, self._net.none))
+        return none + per_row(weight) * (eps - none)
+
+    def _padded(self, numbers: list[int], filler: int) -> list[int]:
+        """Up to the smallest chunk size that holds them."""
+        size = next(size for size in self._sizes if size >= len(numbers))
+        return numbers + [filler] * (size - len(numbers))
 
     def _seconds(self, size: int) -> float:
         """The best of a few steps: what gets in the way of one is no property of its size."""

@@ -4,8 +4,9 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -15,18 +16,22 @@ from redis.exceptions import ConnectionError, OutOfMemoryError, TimeoutError
 
 from protocol.image_store import ImageStore
 from protocol.job_store import Begun, Commit, JobStore, NotBegun
-from protocol.messages import JobError, ShardMessage
+from protocol.messages import JobError, JobRequest, ShardMessage
+from protocol.preview_store import PreviewStore
 from protocol.shard_queue import ShardQueue, rq_job_id, slots_of
 from protocol.states import JobState
 from worker.engine import Engine
-from worker.png import encode
+from worker.png import encode, sheet
 from worker.resident import ResidentModel
 from worker.row import Deliver, Dropped, EngineFault, Pixels, Ticket
+from worker.starts import starts
 
 log = logging.getLogger(__name__)
 URGENCY = {"high": 0, "normal": 1, "low": 2}
 ENCODER_THREADS = 2
 ELSEWHERE_PAUSE_S = 1.0
+PREVIEWED = 16  # images of a job at most
+LOOK_S = 5.0
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.1, 2.0
 Answer = TypeVar("Answer")
 
@@ -68,6 +73,7 @@ class ShardRunner:
         self.draining = threading.Event()
         self._name, self._model, self._engine = name, model, engine
         self._store, self._images = store, images
+        self._previews = PreviewStore(store.redis)
         self._pool = ThreadPoolExecutor(ENCODER_THREADS, thread_name_prefix="encode")
         self._runs: dict[str, Run] = {}
 
@@ -98,10 +104,17 @@ class ShardRunner:
 
     def report(self) -> None:
         """Tell how far each shard is; drop those canceled, overdue, or another worker's by now."""
-        for run in list(self._runs.values()):
+        runs = list(self._runs.values())
+        for run in runs:
             status = self._store.report_steps(run.held, run.steps_in_flight)
             if status is not JobState.RUNNING:
                 run.ticket.drop(Dropped(f"job is {status or 'no longer ours'}"))
+        watched = self._previews.watched({run.held.job_id for run in runs})
+        for job_id in watched:
+            first = min(
+                (run for run in runs if run.held.job_id == job_id), key=lambda run: run.held.shard
+            )
+            self._pool.submit(self._show, first)
 
     def drop(self, key: str, why: str) -> None:
         """Take the shard of one RQ job out of the engine."""
@@ -143,9 +156,11 @@ class ShardRunner:
         request = held.request
         if request.model != self._model.name:
             raise ValueError(f"model: this worker serves {self._model.name}, not {request.model}")
-        plan = self._model.plan(request.sampler)
-        indices = [request.first_index + slot for slot in slots_of(held.shard, request.n)]
-        there = self._store.manifests(held.job_id, indices)
+        plan = self._model.plan(request.sampler, start_t=request.t)
+        all_indices = [request.first_index + slot for slot in slots_of(held.shard, request.n)]
+        there = self._store.manifests(held.job_id, all_indices)
+        indices = tuple(i for i in all_indices if i not in there)
+        pixels = self._store.sources(held.job_id) if request.sources else {}
         return Ticket(
             job_id=held.job_id,
             tenant=held.tenant,
@@ -153,9 +168,22 @@ class ShardRunner:
             plan=plan,
             steps=plan.steps,
             seed=request.seed,
-            indices=tuple(i for i in indices if i not in there),
+            indices=indices,
             deliver=deliver,
+            starts=starts(request, pixels, plan, self._model.shape, indices),
+            classes=self._classes(request, indices),
+            guidance=1.0 if request.guidance is None else request.guidance,
         )
+
+    def _classes(self, request: JobRequest, indices: Iterable[int]) -> dict[int, int]:
+        """The number of each image's label. Raises ValueError where the model has no such label."""
+        if request.labels is None:
+            return {}
+        numbers = {label: number for number, label in enumerate(self._model.labels)}
+        unknown = sorted(set(request.labels) - numbers.keys())
+        if unknown:
+            raise ValueError(f"labels: {self._model.name} has no {unknown[0]}")
+        return {index: numbers[str(request.label_of(index))] for index in indices}
 
     def _await(self, run: Run) -> Outcome:
         """Sample, then see every commit through; a dropped run still stores what it finished."""
@@ -179,6 +207,15 @@ class ShardRunner:
     def _deliver(self, run: Run, index: int, pixels: Pixels) -> None:
         """Called by the engine's thread: hand over, never work."""
         run.commits.append(self._pool.submit(self._finish_image, run, index, pixels))
+
+    def _show(self, run: Run) -> None:
+        """A sheet of what the shard's first images look like. One lost is no harm."""
+        try:
+            images = self._engine.look(run.ticket, most=PREVIEWED).result(timeout=LOOK_S)
+            if images:
+                self._previews.put(run.held.job_id, run.held.shard, sheet(images))
+        except (ConnectionError, TimeoutError, OutOfMemoryError, FutureTimeoutError) as error:
+            log.info("no preview of %s: %r", run.key, error)
 
     def _finish_image(self, run: Run, index: int, pixels: Pixels) -> None:
         """Encode, store the blob, then commit: an image is listed only once it can be fetched."""

@@ -16,7 +16,7 @@ PLAN = ddpm_plan(linear_schedule(), 5)
 class Honest(SamplingNet):
     """Row by row: cannot depend on anything but the row."""
 
-    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         rows = [slice(i, i + 1) for i in range(len(t))]
         return torch.cat([SamplingNet.__call__(self, x_t[row], t[row]) for row in rows])
 
@@ -24,14 +24,14 @@ class Honest(SamplingNet):
 class MixesNeighbours(Honest):
     """Leaks a little of the batch into every row."""
 
-    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         return super().__call__(x_t, t) + 1e-6 * x_t.nan_to_num().clamp(-1, 1).mean()
 
 
 class MindsItsPosition(Honest):
     """Rounds the first row of a batch differently."""
 
-    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         eps = super().__call__(x_t, t)
         eps[0] *= 1 + 1e-6
         return eps
@@ -40,7 +40,7 @@ class MindsItsPosition(Honest):
 class MindsSmallBatches(Honest):
     """Uses another kernel below 8 rows."""
 
-    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         return super().__call__(x_t, t) * (1.0 if len(x_t) >= 8 else 1 + 1e-6)
 
 

@@ -21,7 +21,7 @@ from models.schedule import linear_schedule
 from worker.engine import Engine
 from worker.examine import examine, sampling_net
 from worker.fingerprint import Mode, Precision, resolve
-from worker.row import Dropped, Pixels, Ticket
+from worker.row import Dropped, Pixels, Start, Ticket
 from worker.runner import TorchRunner
 
 SCHEDULES = int(os.environ.get("FUZZ", "50"))
@@ -62,9 +62,9 @@ class Bench:
         runner.step_s = {size: 4.0 + size for size in self.sizes}  # sometimes a few rows wait
         return runner
 
-    def _alone(self, plan: Plan, seed: int, index: int) -> Pixels:
+    def _alone(self, plan: Plan, seed: int, index: int, midway: bool) -> Pixels:
         engine = Engine(self.runner(), on_fault=_unexpected)
-        job = Job(plan, seed, (index,))
+        job = Job(plan, seed, (index,), midway)
         engine.submit(job.ticket())
         for _ in range(plan.steps):
             engine.step()
@@ -82,6 +82,7 @@ class Job:
     plan: Plan
     seed: int
     indices: tuple[int, ...]
+    midway: bool = False  # starts from given states, with another's noise
     hostile: bool = False
     canceled: bool = False
     images: dict[int, Pixels] = field(default_factory=dict)
@@ -97,12 +98,17 @@ class Job:
             seed=self.seed,
             indices=tuple(i for i in self.indices if i not in self.images),
             deliver=self._deliver,
+            starts=self._starts() if self.midway else {},
         )
         return self.given
 
     @property
     def open(self) -> bool:
         return not self.canceled and len(self.images) < len(self.indices)
+
+    def _starts(self) -> dict[int, Start]:
+        x_t = torch.linspace(-1, 1, 64).reshape(1, 8, 8)
+        return {i: Start(x_t + i / 50, noise_index=i % 3) for i in self.indices}
 
     def _deliver(self, index: int, pixels: Pixels) -> None:
         assert index not in self.images, "drawn twice"
@@ -135,6 +141,7 @@ class Story:
             plan=self.dice.choice(PLANS),
             seed=self.dice.randrange(6),
             indices=tuple(range(start, start + count)),
+            midway=self.dice.random() < 0.3,
             hostile=self.dice.random() < 0.2,
         )
         self.jobs.append(job)
@@ -191,6 +198,6 @@ def test_every_image_is_the_one_it_is_alone(bench: Bench, part: int) -> None:
         for job in story.jobs:
             for index, pixels in job.images.items():
                 if not job.hostile:
-                    expected = bench.alone(job.plan, job.seed, index)
+                    expected = bench.alone(job.plan, job.seed, index, job.midway)
                     assert np.array_equal(pixels, expected), f"schedule {seed}, image {index}"
     assert all(told[event] for event in ("join", "cancel", "crash", "step"))

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from models.diffusion import Denoiser
 from models.pixels import to_uint8
 from models.plan import Plan, ddim_plan, ddpm_plan
-from models.sample import sample
+from models.sample import first_state, reverse_chain, sample
 from models.sampling_net import SamplingNet
 from models.schedule import linear_schedule
 from models.unet import UNet
@@ -172,3 +173,32 @@ def test_a_step_that_raises_fails_its_tickets_and_stops_the_engine(net: UNet) ->
     assert faulted.wait(timeout=10)
     engine.join(timeout=10)
     assert not engine.is_alive()
+
+
+def test_what_is_under_way_can_be_looked_at(net: UNet, sizes: tuple[int, ...]) -> None:
+    """The slow sampler's x0_hat after as many steps; nothing before the first, or of others."""
+    engine = Engine(runner_of(net, sizes), on_fault=_unexpected)
+    images = Images()
+    ticket = images.ticket(DDPM, seed=3, indices=range(5, 8))
+    other = Images().ticket(DDPM, seed=4, indices=range(2), job="other")
+    early = engine.look(ticket, most=2)
+    engine.submit(other)
+    engine.step()
+    assert early.result(timeout=0) == []
+    engine.submit(ticket)
+    for _ in range(10):
+        engine.step()
+    seen = engine.look(ticket, most=2)
+    engine.step()
+    assert len(seen.result(timeout=0)) == 2
+    for index, image in zip((5, 6), seen.result(timeout=0), strict=True):
+        x_t = first_state((1, 8, 8), 3, [index])
+        chain = reverse_chain(padded(net), DDPM, x_t, seed=3, indices=[index])
+        *_, (_, x0_hat) = islice(chain, 11)
+        assert np.array_equal(image, to_uint8(x0_hat[0]).permute(1, 2, 0).numpy())
+    while not ticket.done.done():
+        engine.step()
+    assert images[5].shape == (8, 8, 1), "looking takes nothing away"
+    late = engine.look(ticket, most=2)
+    engine.step()
+    assert late.result(timeout=0) == []

@@ -11,6 +11,7 @@ ApiError
 ├── BodyTooLarge             413  body_too_large
 ├── UnsupportedMediaType     415  unsupported_media_type
 ├── InvalidRequest           422  invalid_request         + errors: [{pointer, detail}]
+│   └── InvalidImage              invalid_image
 ├── Internal                 500  internal
 ├── RedisUnavailable         503  redis_unavailable       + Retry-After
 ├── NoWorker                 503  no_worker               + Retry-After
@@ -124,6 +125,13 @@ class InvalidRequest(ApiError):
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{e.pointer or 'body'}: {e.detail}" for e in errors[:3]))
         self.errors = tuple(errors)
+
+
+class InvalidImage(InvalidRequest):
+    """A request whose fields are fine, and an image in it that is not."""
+
+    code, title = "invalid_image", "Invalid image"
+    explanation = "An image is refused; `errors` says which, and why."
 
 
 class Internal(ApiError):

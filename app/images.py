@@ -1,17 +1,15 @@
 """Finished images, alone and as a contact sheet."""
 
-import time
-
 from redis import Redis
 
-from app.errors import Expired, ImageNotFound
+from app.errors import ImageNotFound
 from app.grid import contact_sheet, fitting
-from app.jobs import find
-from app.views import listed, status_of
+from app.records import find_unexpired
+from app.views import listed
 from protocol.image_store import RedisImageStore
-from protocol.job_store import JobRecord, JobStore
+from protocol.job_store import JobStore
 from protocol.messages import ImageManifest
-from protocol.states import JobState
+from protocol.preview_store import PreviewStore
 
 
 class ImageService:
@@ -20,10 +18,11 @@ class ImageService:
     def __init__(self, redis: Redis) -> None:
         self._store = JobStore(redis)
         self._images = RedisImageStore(redis)
+        self._previews = PreviewStore(redis)
 
     def manifest(self, job_id: str, index: int) -> ImageManifest:
         """What is known of image `index`. Raises JobNotFound, Expired, ImageNotFound."""
-        record = self._unexpired(job_id)
+        record = find_unexpired(self._store, job_id)
         first, n = record.request.first_index, record.request.n
         if not first <= index < first + n:
             raise ImageNotFound(f"The job's images are {first} to {first + n - 1}.")
@@ -34,15 +33,39 @@ class ImageService:
 
     def png(self, job_id: str, index: int) -> bytes:
         """The file of an image that has a manifest. Raises like `manifest`."""
-        record = self._unexpired(job_id)
+        record = find_unexpired(self._store, job_id)
         png = self._images.get(job_id, index - record.request.first_index)
         if png is None:
             raise ImageNotFound(f"The file of image {index} is gone.")
         return png
 
+    def with_scale(self, job_id: str, index: int) -> tuple[bytes, int]:
+        """A finished image's file, and how often each of its pixels is repeated in it.
+
+        Raises like `manifest`.
+        """
+        self.manifest(job_id, index)
+        output = find_unexpired(self._store, job_id).request.output
+        return self.png(job_id, index), output.scale
+
+    def preview(self, job_id: str) -> bytes:
+        """What the first unfinished images look like by now. Raises like `manifest`.
+
+        Workers draw it while somebody asks.
+        """
+        record = find_unexpired(self._store, job_id)
+        if record.status.done:
+            raise ImageNotFound(f"Nothing is under way; the job is {record.status}.")
+        self._previews.watch(job_id)
+        preview = self._previews.latest(job_id)
+        if preview is None:
+            detail = "There is no preview yet; ask again in a second."
+            raise ImageNotFound(detail, headers={"Retry-After": "1"})
+        return preview
+
     def grid(self, job_id: str, *, columns: int | None) -> bytes:
         """A contact sheet of the finished images, by index. Raises like `manifest`."""
-        record = self._unexpired(job_id)
+        record = find_unexpired(self._store, job_id)
         found = self._store.manifests(job_id, listed(record))
         if not found:
             raise ImageNotFound(f"No image is finished; the job is {record.status}.")
@@ -52,9 +75,3 @@ class ImageService:
         if not pngs:
             raise ImageNotFound("The files of the images are gone.")
         return contact_sheet(pngs, columns=columns)
-
-    def _unexpired(self, job_id: str) -> JobRecord:
-        record = find(self._store, job_id)
-        if status_of(record, now=time.time()) is JobState.EXPIRED:
-            raise Expired("The job's images were kept for its ttl_s and are gone.")
-        return record

@@ -2,15 +2,20 @@
 
 import secrets
 import time
+from collections.abc import Mapping
 
 import uuid_utils
 from redis import Redis
 from redis.client import Pipeline
 
-from app.errors import Expired, JobNotFound, NoWorker
+from app import tasks
+from app.errors import NoWorker
+from app.images import ImageService
+from app.records import find
 from app.resolve import choose_model, resolve
 from app.resources import Job
 from app.schemas import JobSubmission
+from app.source_images import SourceImages
 from app.views import Findings, job_view, listed, status_of
 from protocol.job_store import JobRecord, JobStore
 from protocol.messages import MAX_SEED, JobRequest, ModelInfo
@@ -27,18 +32,22 @@ class JobService:
         self._store = JobStore(redis)
         self._submit_store = JobStore(submitting)
         self._registry = Registry(redis)
+        self._sources = SourceImages(ImageService(redis))
 
     def submit(self, asked: JobSubmission, *, strict: bool) -> str:
         """Queue a job and return its id, once it is in Redis.
 
-        Raises InvalidRequest; NoWorker where nobody could ever tell what the model is, or, if
-        `strict`, where nobody serves it now.
+        Raises InvalidRequest; InvalidImage; NoWorker where nobody could ever tell what the model
+        is, or, if `strict`, where nobody serves it now.
         """
         model = choose_model(asked.model, self._registry.models())
         request = resolve(asked, model, seed=secrets.randbelow(MAX_SEED + 1))
         if strict and not self._is_served(model.name):
             raise NoWorker(f"No live worker serves {model.name}.")
-        return self._enqueue(request, model)
+        sources = self._sources.read(tasks.images_of(asked), model)
+        described = {name: source.described for name, source in sources.items()}
+        pixels = {name: source.pixels for name, source in sources.items()}
+        return self._enqueue(request.model_copy(update=described), model, pixels)
 
     def get(self, job_id: str) -> Job:
         """The job as it stands. Raises JobNotFound, Expired."""
@@ -58,7 +67,7 @@ class JobService:
     def _is_served(self, model: str) -> bool:
         return any(worker.model == model for worker in self._registry.live_workers())
 
-    def _enqueue(self, request: JobRequest, model: ModelInfo) -> str:
+    def _enqueue(self, request: JobRequest, model: ModelInfo, pixels: Mapping[str, bytes]) -> str:
         job_id = f"job_{uuid_utils.uuid7().hex}"
         queue = ShardQueue(self._submitting, request.model, request.priority)
 
@@ -70,6 +79,7 @@ class JobService:
             request,
             model_sha256=model.sha256,
             created_at=time.time(),
+            sources=pixels,
             enqueue=first_shards,
         )
         return job_id
@@ -86,13 +96,3 @@ class JobService:
             if status is JobState.QUEUED
             else None,
         )
-
-
-def find(store: JobStore, job_id: str) -> JobRecord:
-    """The record. Raises Expired where it was once here, JobNotFound where it was not."""
-    record = store.get(job_id)
-    if record is not None:
-        return record
-    if store.is_gone(job_id):
-        raise Expired("The job's results and its record are gone.")
-    raise JobNotFound(f"There is no job {job_id}.")

@@ -37,6 +37,7 @@ def _view(info: ModelInfo, workers: list[WorkerInfo]) -> Model:
         channels=info.channels,
         T=info.T,
         samplers=list(info.samplers),
+        labels=list(info.labels),
         card=info.card,
         workers=[
             ModelWorker(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from app import labels, tasks
 from app.errors import FieldError, InvalidRequest, NoWorker
 from app.schemas import JobSubmission, SamplerChoice
 from protocol.messages import (
@@ -29,16 +30,25 @@ def choose_model(name: str | None, models: Mapping[str, ModelInfo]) -> ModelInfo
 
 
 def resolve(asked: JobSubmission, model: ModelInfo, *, seed: int) -> JobRequest:
-    """The job as it will run; `seed` where the client named none. Raises InvalidRequest."""
+    """The job as it will run, but for its images; `seed` where the client named none.
+
+    Raises InvalidRequest.
+    """
     choice = asked.sampler or SamplerChoice(name=model.samplers[0].name)
-    sampler = _sampler(choice, _offered(choice, model), T=model.T)
-    objections = [*_to_indices(asked), *_to_sampler(choice, sampler, model)]
+    levels = model.T if asked.t is None else min(asked.t, model.T)
+    sampler = _sampler(choice, _offered(choice, model), levels=levels, midway=asked.t is not None)
+    objections = [
+        *_to_indices(asked),
+        *_to_sampler(choice, sampler, model, levels=levels),
+        *tasks.objections(asked, sampler, model),
+        *labels.objections(asked, model, n=tasks.images_made(asked)),
+    ]
     if objections:
         raise InvalidRequest(objections)
     return JobRequest(
         task=asked.task,
         model=model.name,
-        n=asked.n,
+        n=tasks.images_made(asked),
         seed=seed if asked.seed is None else asked.seed,
         first_index=asked.first_index,
         sampler=sampler,
@@ -47,6 +57,10 @@ def resolve(asked: JobSubmission, model: ModelInfo, *, seed: int) -> JobRequest:
         timeout_s=asked.timeout_s,
         ttl_s=asked.ttl_s,
         metadata=asked.metadata,
+        t=asked.t,
+        labels=labels.named(asked, model),
+        guidance=labels.guidance(asked),
+        lambdas=None if asked.lambdas is None else tuple(asked.lambdas),
     )
 
 
@@ -58,15 +72,20 @@ def _offered(choice: SamplerChoice, model: ModelInfo) -> SamplerInfo:
     raise InvalidRequest([_objection("name", f"{model.name} offers {names}.")])
 
 
-def _sampler(choice: SamplerChoice, own: SamplerInfo, *, T: int) -> SamplerSpec:  # noqa: N803
-    """What the client said, else the sampler's and the model's own."""
-    steps = choice.steps or own.steps
+def _sampler(choice: SamplerChoice, own: SamplerInfo, *, levels: int, midway: bool) -> SamplerSpec:
+    """What the client said, else the sampler's and the model's own.
+
+    `levels` is how many timesteps there are. A chain that starts midway has trailing spacing where
+    its sampler has leading: it starts at t itself, and not below.
+    """
+    steps = choice.steps or min(own.steps, levels)
+    spacing = "trailing" if midway and own.spacing == "leading" else own.spacing
     return SamplerSpec(
         name=choice.name,
         steps=steps,
         eta=(choice.eta or 0.0) if choice.name == "ddim" else None,
-        spacing=choice.spacing or own.spacing,
-        variance=_variance(choice, own, full=steps >= T),
+        spacing=choice.spacing or spacing,
+        variance=_variance(choice, own, full=steps >= levels),
         clip=own.clip if choice.clip is None else choice.clip,
     )
 
@@ -84,17 +103,19 @@ def _to_indices(asked: JobSubmission) -> Iterator[FieldError]:
 
 
 def _to_sampler(
-    choice: SamplerChoice, resolved: SamplerSpec, model: ModelInfo
+    choice: SamplerChoice, resolved: SamplerSpec, model: ModelInfo, *, levels: int
 ) -> Iterator[FieldError]:
     """Why this model cannot be sampled like that."""
     if resolved.steps > model.T:
         yield _objection("steps", f"{model.name} has T = {model.T} steps.")
+    elif resolved.steps > levels:
+        yield _objection("steps", f"From t = {levels} there are {levels} steps at most.")
     if resolved.name != "ddim" and choice.eta is not None:
         yield _objection("eta", f"{resolved.name} has no eta; ddim does.")
     if resolved.name != "ddpm" and choice.variance is not None:
         yield _objection("variance", f"{resolved.name} has no variance; ddpm does.")
-    if resolved.variance == "fixed_large" and resolved.steps < model.T:
-        yield _objection("variance", f"fixed_large needs the full chain of {model.T} steps.")
+    if resolved.variance == "fixed_large" and resolved.steps < levels:
+        yield _objection("variance", f"fixed_large needs the full chain of {levels} steps.")
 
 
 def _objection(field: str, detail: str) -> FieldError:

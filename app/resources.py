@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
 
-from protocol.messages import ImageManifest, JobRequest, SamplerInfo
+from protocol.messages import ImageManifest, JobRequest, SamplerInfo, Task
 from protocol.states import JobState
 
 
@@ -60,6 +60,7 @@ class JobUrls(BaseModel):
     self: str
     cancel: str
     grid: str
+    preview: str
 
 
 class Job(BaseModel):
@@ -69,7 +70,7 @@ class Job(BaseModel):
     object: Literal["job"] = "job"
     status: JobState
     done: bool = Field(description="Nothing more will happen; no need to know the words.")
-    task: Literal["sample"]
+    task: Task
     model: ModelRef
     engine: str | None = Field(description="The fingerprint within which pixels are equal.")
     request: JobRequest = Field(description="As resolved: sending it again gives the same pixels.")
@@ -106,6 +107,7 @@ class Model(BaseModel):
     channels: int
     T: int = Field(description="Steps of the full chain.")
     samplers: list[SamplerInfo]
+    labels: list[str] = Field(description="What images can be asked for by; none: unconditional.")
     card: dict[str, Any] = Field(description="What it is: data, licence, training, metrics.")
     workers: list[ModelWorker] = Field(description="Those alive; none: jobs wait.")
 

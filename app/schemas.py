@@ -1,18 +1,31 @@
 """What clients send. Strict: no unknown fields, no bool for an int, no string for a number."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from protocol.messages import (
+    JOB_ID_PATTERN,
+    MAX_GUIDANCE,
     MAX_IMAGES,
     MAX_INDEX,
+    MAX_LABELS,
+    MAX_LAMBDAS,
     MAX_SEED,
+    SHA256_PATTERN,
     Priority,
     SamplerName,
     Spacing,
+    Task,
     Variance,
 )
 
@@ -61,6 +74,42 @@ class OutputChoice(Submitted):
     )
 
 
+def _is_label(label: object) -> object:
+    """A name or a number; said once, where a union would say it for each of its members."""
+    if isinstance(label, bool) or not isinstance(label, str | int):
+        raise PydanticCustomError("label", "This must be a label's name or number")
+    return label
+
+
+Label = Annotated[str | int, BeforeValidator(_is_label)]
+
+
+class ImageChoice(Submitted):
+    """An image of the model's size and channels: a PNG in base64, or a finished one of a job."""
+
+    png: str | None = Field(None, description="The file, in base64.")
+    job: Annotated[str, Field(pattern=JOB_ID_PATTERN)] | None = None
+    index: Annotated[int, Field(ge=0, le=MAX_INDEX)] | None = None
+    pixels_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)] | None = Field(
+        None, description="If given, the pixels must be these."
+    )
+
+    @model_validator(mode="after")
+    def _is_one_image(self) -> Self:
+        named = self.job is not None and self.index is not None
+        in_part = (self.job is None) != (self.index is None)
+        if in_part or named == (self.png is not None):
+            raise PydanticCustomError(
+                "image", "Send a PNG in base64, or name a `job` and the `index` of its image"
+            )
+        return self
+
+
+def _as_png(image: object) -> object:
+    """A bare text is the file."""
+    return {"png": image} if isinstance(image, str) else image
+
+
 def _spelled_out(sampler: object) -> object:
     """A bare name stands for the sampler with all its defaults."""
     return {"name": sampler} if isinstance(sampler, str) else sampler
@@ -88,6 +137,11 @@ Sampler = Annotated[
 ]
 
 
+ImageToStartFrom = Annotated[
+    ImageChoice, BeforeValidator(_as_png, json_schema_input_type=str | ImageChoice)
+]
+
+
 class JobSubmission(Submitted):
     """A job, as asked for. `{}` is one where one model is served; the answer tells what it is."""
 
@@ -97,7 +151,11 @@ class JobSubmission(Submitted):
         }
     )
 
-    task: Literal["sample"] = "sample"
+    task: Task = Field(
+        "sample",
+        description="`variations` of an image share its x_t (figure 7 of the paper); `interpolate` "
+        "goes from one image to another through x_t (figure 8).",
+    )
     model: str | None = Field(None, description="May be left out where there is only one.")
     n: Annotated[int, Field(ge=1, le=MAX_IMAGES)] = Field(1, description="How many images.")
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = Field(
@@ -108,6 +166,34 @@ class JobSubmission(Submitted):
     )
     sampler: Sampler | None = Field(
         None, description="A name or an object. Default: the first the model offers."
+    )
+    t: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="variations, interpolate: how far images are noised, 1 ... T, before they are "
+        "denoised again. The chain has at most t steps.",
+    )
+    image: ImageToStartFrom | None = Field(None, description="variations: of this one.")
+    image_a: ImageToStartFrom | None = Field(None, description="interpolate: from this one.")
+    image_b: ImageToStartFrom | None = Field(None, description="interpolate: to this one.")
+    lambdas: (
+        Annotated[
+            list[Annotated[float, Field(ge=0.0, le=1.0)]],
+            Field(min_length=1, max_length=MAX_LAMBDAS),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="interpolate: 0 is image_a, 1 image_b. Default: n of them, evenly from 0 to 1.",
+    )
+    labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)] | None = Field(
+        None,
+        description="Class-conditional models: one for all images, or one for each; names, or "
+        "numbers from 0. Default: of no class.",
+    )
+    guidance: Annotated[float, Field(ge=0.0, le=MAX_GUIDANCE)] | None = Field(
+        None,
+        description="With labels: how strongly towards the class. 1, the default, is the class "
+        "alone; other weights ask the network twice a step.",
     )
     output: OutputChoice = OutputChoice()
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL

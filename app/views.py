@@ -111,7 +111,9 @@ def _job_problem(error: JobError) -> JobProblem:
 
 def _urls(job_id: str) -> JobUrls:
     url = url_of(job_id)
-    return JobUrls(self=url, cancel=f"{url}/cancel", grid=f"{url}/grid.png")
+    return JobUrls(
+        self=url, cancel=f"{url}/cancel", grid=f"{url}/grid.png", preview=f"{url}/preview.png"
+    )
 
 
 def _time(at: float) -> datetime:

@@ -1,4 +1,4 @@
-"""/v1/jobs/{job_id}/images and /grid.png: the pictures themselves."""
+"""/v1/jobs/{job_id}/images, /grid.png and /preview.png: the pictures themselves."""
 
 from typing import Annotated
 
@@ -60,3 +60,15 @@ def grid(job_id: JobId, images: Images, columns: Columns = None) -> PngResponse:
     """One picture of what is there; fewer tiles where they are large."""
     sheet = images.grid(job_id, columns=columns)
     return PngResponse(sheet, headers={"Cache-Control": "no-cache"})
+
+
+@router.get(
+    "/preview.png",
+    summary="Look at what is not finished yet",
+    response_class=PngResponse,
+    response_description="The denoised guess (x0_hat) of the first unfinished images, 16 at most.",
+    responses=documented(JobNotFound, ImageNotFound, Expired, InvalidRequest, RedisUnavailable),
+)
+def preview(job_id: JobId, images: Images) -> PngResponse:
+    """Renewed about once a second while somebody asks; 404 before the first, and after the last."""
+    return PngResponse(images.preview(job_id), headers={"Cache-Control": "no-store"})

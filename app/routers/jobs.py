@@ -8,6 +8,7 @@ from app.deps import Events, JobId, Jobs, Prefer, json_only, no_unknown_query
 from app.errors import (
     BodyTooLarge,
     Expired,
+    InvalidImage,
     InvalidRequest,
     JobNotFound,
     MalformedJson,
@@ -43,6 +44,7 @@ WAITED = {"Preference-Applied": {"schema": {"type": "string"}}}
             BodyTooLarge,
             UnsupportedMediaType,
             InvalidRequest,
+            InvalidImage,
             RedisUnavailable,
             NoWorker,
             StorageFull,

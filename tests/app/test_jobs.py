@@ -21,6 +21,13 @@ RESOLVED = {
     "timeout_s": None,
     "ttl_s": 86_400,
     "metadata": {},
+    "t": None,
+    "image": None,
+    "image_a": None,
+    "image_b": None,
+    "lambdas": None,
+    "labels": None,
+    "guidance": None,
 }
 
 

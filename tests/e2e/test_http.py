@@ -114,3 +114,29 @@ def test_a_submission_that_waits_is_answered_with_the_images(
     response = client.post("/v1/jobs", json={"n": 2, "sampler": "ddim"}, headers=WAIT)
     assert response.status_code == 200
     assert len(response.json()["images"]) == 2
+
+
+def test_what_is_not_finished_can_be_looked_at(
+    client: httpx2.Client, workers: Workers, tiny_model: Path
+) -> None:
+    """Sheets that change from one second to the next, and none once the job is over."""
+    workers.start(tiny_model)
+    job = submit(client, n=5, seed=7, sampler=LONG, priority="high")
+    others = submit(client, n=90, sampler=LONG)
+    url = job["urls"]["preview"]
+    before = client.get(url)
+    problem(before, 404, "image_not_found")
+    assert before.headers["retry-after"] == "1"
+    sheets = [until(lambda: _preview(client, url))]
+    sheets.append(until(lambda: sheet if (sheet := _preview(client, url)) != sheets[0] else None))
+    for sheet in sheets:
+        assert Image.open(io.BytesIO(sheet)).size == (24, 16), "five tiles, in rows of three"
+    client.post(others["urls"]["cancel"])
+    client.post(job["urls"]["cancel"])
+    assert read(client, job, **WAIT)["done"]
+    problem(client.get(url), 404, "image_not_found")
+
+
+def _preview(client: httpx2.Client, url: str) -> bytes | None:
+    response = client.get(url)
+    return response.content if response.status_code == 200 else None

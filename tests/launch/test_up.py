@@ -24,7 +24,12 @@ def environment(tmp_path: Path, tiny_model: Path, data_dir: Path) -> dict[str, s
     folder.mkdir()
     (folder / "engine").symlink_to(data_dir / "engine")
     (data_dir / "engine").mkdir(exist_ok=True)
-    return {"PORT": str(free_port()), "DATA_DIR": str(folder), "MODEL": str(tiny_model)}
+    return {
+        "PORT": str(free_port()),
+        "DATA_DIR": str(folder),
+        "MODEL": str(tiny_model),
+        "WORKER_THREADS": "1",  # two that wait for each other suffer from whatever else runs
+    }
 
 
 def draw(url: str) -> dict[str, object]:

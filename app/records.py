@@ -1,0 +1,26 @@
+"""A job's record, or the error that says why there is none."""
+
+import time
+
+from app.errors import Expired, JobNotFound
+from app.views import status_of
+from protocol.job_store import JobRecord, JobStore
+from protocol.states import JobState
+
+
+def find(store: JobStore, job_id: str) -> JobRecord:
+    """The record. Raises Expired where it was once here, JobNotFound where it was not."""
+    record = store.get(job_id)
+    if record is not None:
+        return record
+    if store.is_gone(job_id):
+        raise Expired("The job's results and its record are gone.")
+    raise JobNotFound(f"There is no job {job_id}.")
+
+
+def find_unexpired(store: JobStore, job_id: str) -> JobRecord:
+    """The record of a job whose images, if any, are kept. Raises like `find`."""
+    record = find(store, job_id)
+    if status_of(record, now=time.time()) is JobState.EXPIRED:
+        raise Expired("The job's images were kept for its ttl_s and are gone.")
+    return record

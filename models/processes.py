@@ -50,8 +50,13 @@ class Processes:
         nn.utils.vector_to_parameters(whole, parts)
 
     def leave(self) -> None:
-        """Say goodbye to the others."""
+        """Say goodbye to the others, when all are here.
+
+        The one that writes comes last. One that left at once could be ending its interpreter
+        while gloo's own thread still let go of the last sum's tensor, which aborts the process.
+        """
         if self.count > 1:
+            distributed.barrier()
             distributed.destroy_process_group()
 
 

@@ -10,7 +10,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from models.bound import Bound, bits_per_dim
+from torch import Tensor
+
+from models.bound import BitsPerDim, Bound, bits_per_dim
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.data import DataError, load_images
 from models.hub import local_folder
@@ -39,24 +41,45 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _report(checkpoint: Checkpoint, args: argparse.Namespace) -> dict[str, object]:
-    """Raises ValueError where images, network and wishes do not go together."""
-    images = load_images(args.data, split=args.split)[: args.n]
-    if not len(images) or tuple(images.shape[1:]) != checkpoint.net.config.image_shape:
-        wanted = checkpoint.net.config.image_shape
-        raise DataError(f"{args.data}: {tuple(images.shape)} are no images of the model's {wanted}")
-    net = SamplingNet(
-        checkpoint.net, checkpoint.schedule.T, device=args.device, precision=args.precision
-    )
+def likelihood(
+    checkpoint: Checkpoint,
+    images: Tensor,
+    *,
+    timesteps: int | None = None,
+    seed: int = 0,
+    batch: int = 64,
+    device: str = "cpu",
+    precision: str = "float32",
+) -> BitsPerDim:
+    """Of uint8 images (N, C, H, W), with the checkpoint's own variance and clipping.
+
+    Raises ValueError where images, network and timesteps do not go together.
+    """
+    wanted, given = checkpoint.net.config.image_shape, tuple(images.shape[1:])
+    if not len(images) or given != wanted:
+        raise DataError(f"{len(images)} images of {given} are no images of the model's {wanted}")
+    net = SamplingNet(checkpoint.net, checkpoint.schedule.T, device=device, precision=precision)
     defaults = checkpoint.defaults
     bound = Bound(
-        lambda x_t, t: net(x_t.to(args.device), t.to(args.device)).cpu(),
+        lambda x_t, t: net(x_t.to(device), t.to(device)).cpu(),
         checkpoint.schedule,
         variance=defaults.variance,
         clip=defaults.clip,
         prediction=defaults.prediction,
     )
-    found = bits_per_dim(bound, images, timesteps=args.timesteps, seed=args.seed, batch=args.batch)
+    return bits_per_dim(bound, images, timesteps=timesteps, seed=seed, batch=batch)
+
+
+def _report(checkpoint: Checkpoint, args: argparse.Namespace) -> dict[str, object]:
+    found = likelihood(
+        checkpoint,
+        load_images(args.data, split=args.split)[: args.n],
+        timesteps=args.timesteps,
+        seed=args.seed,
+        batch=args.batch,
+        device=args.device,
+        precision=args.precision,
+    )
     told = {"data": f"{args.data}, {args.split}", "precision": args.precision, "seed": args.seed}
     return {"bits_per_dim": found.total, **asdict(found), "sha256": checkpoint.sha256, **told}
 

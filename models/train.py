@@ -18,7 +18,10 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from models.checkpoint import load_checkpoint
 from models.data import DataError, batches, load_images, load_labels
+from models.fine_tuning import begin_with
+from models.hub import local_folder
 from models.processes import device_of, join
 from models.train_config import Optimiser, TrainConfig, read_config
 from models.trainer import Trainer
@@ -121,6 +124,8 @@ def main(argv: list[str] | None = None) -> int:
             config, device_of(args.device), compiled=args.compile, processes=processes
         )
         run.resume(trainer)
+        if config.start_from and not trainer.images_seen:
+            begin_with(trainer, load_checkpoint(local_folder(Path(config.start_from))))
     except ValueError as error:
         log.error("%s", error)
         return 2

@@ -57,6 +57,7 @@ class TrainConfig:
     prediction: Prediction = "epsilon"
     loss: Literal["simple", "bound"] = "simple"  # weights of the timesteps
     labels: tuple[str, ...] = ()  # the classes' names, in the data's order; none: unconditional
+    start_from: str | None = None  # a checkpoint whose weights the run begins with
     card: dict[str, Any] = Field(default_factory=dict)  # what to say of it in model_card.json
 
     def __post_init__(self) -> None:

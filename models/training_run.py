@@ -67,6 +67,7 @@ class Run:
                 "name": self.name,
                 **config.card,
                 **({"labels": list(config.labels)} if config.labels else {}),
+                **({"start_from": config.start_from} if config.start_from else {}),
                 "ema": True,
                 "ema_decay": config.optimiser.ema_decay,
                 "images_seen": trainer.images_seen,

@@ -1,0 +1,183 @@
+"""How good a model's images are: `python -m models.evaluate CHECKPOINT --data FOLDER --out FOLDER`.
+
+Draws images (a killed run goes on where it was), measures them beside real ones, and writes
+report.json, report.md, page.png and images.npz. The last line of stdout is the report's JSON.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from models.bits_per_dim import likelihood
+from models.checkpoint import Checkpoint, load_checkpoint
+from models.data import DataError, load_images
+from models.evaluation.drawing import SAMPLERS, Drawing, Recipe
+from models.evaluation.extractor import Extractor, extractor_at
+from models.evaluation.measure import (
+    Images,
+    Neighbours,
+    distances,
+    floors,
+    histogram,
+    neighbours,
+)
+from models.evaluation.page import draw_page, markdown
+from models.hub import local_folder
+from models.sampling_net import DTYPES
+
+ROUNDING = "round(clamp(x/2 + 0.5, 0, 1) * 255)"
+CLASSIFIER = Path(__file__).parent / "pretrained" / "fashion-mnist-classifier"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        report = evaluate(args)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(json.dumps(report) + "\n")
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> dict[str, Any]:
+    """Draw, measure, write; the report. Raises ValueError saying which argument does not fit."""
+    extract = extractor_at(args.extractor, device=args.device)
+    train, test = load_images(args.data), held_out(args.data, args.test)
+    checkpoint = load_checkpoint(local_folder(args.checkpoint))
+    drawing = Drawing(args.out / "drawn", checkpoint, recipe_of(args))
+    expect_like(checkpoint, train, test)
+    pixels, labels = drawn(drawing, args)
+    generated, known, unseen = (Images(each, extract(each)) for each in (pixels, train, test))
+    near = neighbours(pixels, train, test)
+    report = {
+        "model": checkpoint.card.get("name", str(args.checkpoint)),
+        "weights_sha256": checkpoint.sha256,
+        "how": f"{args.sampler}, {args.steps} steps",
+        "n": args.n,
+        "rounding": ROUNDING,
+        "data": str(args.data),
+        "recipe": asdict(recipe_of(args)),
+        "extractor": extract.told | {"features": generated.features.values.shape[1]},
+        "distances": distances(generated, known, unseen),
+        "floors": floors(known, unseen, args.n),
+        **classes_of(generated, labels, extract),
+        "nearest_in_training_set": near.told,
+        **bits_of(checkpoint, test, args),
+    }
+    write(args.out, report, pixels, labels, train, near)
+    return report
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """What the arguments ask to be drawn."""
+    return Recipe(args.sampler, args.steps, args.seed, args.guidance, args.precision)
+
+
+def held_out(data: Path, test: Path | None) -> Tensor:
+    """The test images: another source, or the other split of a folder of IDX files."""
+    if test is not None:
+        return load_images(test)
+    if not list(data.glob("t10k-images-idx3-ubyte*")):
+        raise DataError(f"{data}: has no test split; name held-out images with --test")
+    return load_images(data, split="t10k")
+
+
+def expect_like(checkpoint: Checkpoint, train: Tensor, test: Tensor) -> None:
+    """Raises DataError where real images are of another size or channels than the model's."""
+    wanted = checkpoint.net.config.image_shape
+    for pixels in (train, test):
+        if tuple(pixels.shape[1:]) != wanted:
+            raise DataError(f"--data: images are {tuple(pixels.shape[1:])}, the model's {wanted}")
+
+
+def drawn(drawing: Drawing, args: argparse.Namespace) -> tuple[Tensor, Tensor | None]:
+    """The images and the classes asked for, with a progress bar on stderr."""
+    batches = -(-args.n // args.batch)
+    pixels = drawing.images(
+        args.n,
+        batch=args.batch,
+        device=args.device,
+        progress=lambda firsts: iter(track(firsts, "drawing", total=batches)),
+    )
+    return pixels, drawing.labels(args.n)
+
+
+def classes_of(
+    generated: Images, labels: Tensor | None, extract: Extractor
+) -> dict[str, dict[str, Any]]:
+    """What the extractor takes the images for, if it says, and how often it is what was asked."""
+    seen = generated.features.classes
+    if seen is None:
+        return {}
+    found = histogram(seen, extract.classes)
+    if labels is not None:
+        found["as_asked"] = float((seen == labels).double().mean())
+    return {"classes": found}
+
+
+def bits_of(checkpoint: Checkpoint, test: Tensor, args: argparse.Namespace) -> dict[str, Any]:
+    """bits/dim of the first test images, where it was asked for."""
+    if not args.bits_per_dim:
+        return {}
+    found = likelihood(
+        checkpoint,
+        test[: args.bits_per_dim],
+        timesteps=args.timesteps,
+        device=args.device,
+        precision=args.precision,
+    )
+    return {"bits_per_dim": asdict(found)}
+
+
+def write(
+    out: Path,
+    report: dict[str, Any],
+    pixels: Tensor,
+    labels: Tensor | None,
+    train: Tensor,
+    near: Neighbours,
+) -> None:
+    """All that a run leaves behind, beside the drawing itself."""
+    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (out / "report.md").write_text(markdown(report))
+    arrays = {"images": pixels.numpy()}
+    if labels is not None:
+        arrays["labels"] = labels.numpy()
+    with (out / "images.npz").open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    draw_page(out / "page.png", report, pixels, train, near)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.evaluate", description=__doc__)
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="a folder, or an id on the Hugging Face Hub")
+    add("--data", type=Path, required=True, help="the training images, as `data` of a run")
+    add("--test", type=Path, help="held-out images (default: the test split of --data)")
+    add("--out", type=Path, required=True, help="where images and report go")
+    add("--n", type=int, default=2000, help="images to draw (default: 2000)")
+    add("--sampler", choices=SAMPLERS, default="ddim")
+    add("--steps", type=int, default=50)
+    add("--seed", type=int, default=0)
+    add("--guidance", type=float, default=1.0, help="towards the class, of models with classes")
+    add("--extractor", type=Path, default=CLASSIFIER, help="a classifier's folder, or TorchScript")
+    add("--bits-per-dim", type=int, default=0, metavar="IMAGES", help="of so many test images")
+    add("--timesteps", type=int, help="of each of these (default: all T)")
+    add("--batch", type=int, default=50)
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--precision", choices=sorted(DTYPES), default="float32")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,82 @@
+"""How far two sets of features (N, D) lie apart, and how well each covers the other."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+NEIGHBOURS = 3  # of precision and recall, as in Kynkaanniemi et al. 2019
+ROWS = 500  # of a table of distances at a time
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its standard error."""
+
+    value: float
+    standard_error: float
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """FID: |mu_a - mu_b|^2 + tr(A + B - 2 (A B)^1/2), of Gaussians fitted to both (Heusel 2017).
+
+    tr (A B)^1/2 is the sum of the singular values of A^1/2 B^1/2: no complex numbers, no epsilon.
+    Biased upwards by about 1/N: compare at equal N alone. Raises ValueError for fewer than 2 rows.
+    """
+    if min(len(a), len(b)) < 2:
+        raise ValueError(f"n: a covariance needs 2 images at least, got {min(len(a), len(b))}")
+    mean = (a.mean(dim=0) - b.mean(dim=0)).square().sum()
+    A, B = a.T.cov(), b.T.cov()  # noqa: N806
+    shared = torch.linalg.svdvals(_root(A) @ _root(B)).sum()
+    return float(mean + A.trace() + B.trace() - 2.0 * shared)
+
+
+def _root(covariance: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(covariance)
+    root: Tensor = (vectors * values.clamp(min=0.0).sqrt()) @ vectors.T
+    return root
+
+
+def kernel_distance(a: Tensor, b: Tensor) -> Interval:
+    """KID, unbiased: squared MMD of k(x, y) = (x.y / D + 1)^3 (Binkowski et al. 2018).
+
+    A U-statistic of h = k(a, a') + k(b, b') - k(a, b') - k(a', b), sets of equal size paired as
+    they come; its standard error is that of h's row means, twice (Gretton et al. 2012, eq. 8).
+    Raises ValueError for sets of different sizes.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"n: needs as many of both, got {len(a)} and {len(b)}")
+    n = len(a)
+    cross = _kernel(a, b)
+    h = _kernel(a, a) + _kernel(b, b) - cross - cross.T
+    rows = (h.sum(dim=1) - h.diagonal()) / (n - 1)
+    return Interval(float(rows.mean()), float(2.0 * rows.std() / n**0.5))
+
+
+def _kernel(a: Tensor, b: Tensor) -> Tensor:
+    return (a @ b.T / a.shape[1] + 1.0) ** 3
+
+
+def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
+    """The share of generated images inside the real ones' manifold, and the other way round.
+
+    A manifold is the balls around each image out to its third neighbour (Kynkaanniemi et al. 2019).
+    """
+    return _covered(generated, real), _covered(real, generated)
+
+
+def _covered(points: Tensor, manifold: Tensor) -> float:
+    radii = torch.cat(
+        [
+            torch.cdist(part, manifold).kthvalue(NEIGHBOURS + 1).values  # the first is itself
+            for part in torch.split(manifold, ROWS)
+        ]
+    )
+    inside = [(torch.cdist(part, manifold) <= radii).any(1) for part in torch.split(points, ROWS)]
+    return float(torch.cat(inside).double().mean())
+
+
+def nearest(points: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each point (N, D): the distance to the nearest of `among`, and which that is."""
+    found = [torch.cdist(part, among).min(dim=1) for part in torch.split(points, ROWS)]
+    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])

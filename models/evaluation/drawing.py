@@ -1,0 +1,130 @@
+"""Images of a model, drawn into a folder batch by batch: a drawing that was killed goes on."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.checkpoint import Checkpoint
+from models.pixels import to_uint8
+from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
+from models.sample import sample_batch
+from models.sampling_net import SamplingNet
+
+SamplerName = Literal["ddpm", "ddim", "dpmpp-2m"]
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what is drawn, beside the weights. Image i is of class i % classes."""
+
+    sampler: SamplerName = "ddim"
+    steps: int = 50
+    seed: int = 0
+    guidance: float = 1.0
+    precision: str = "float32"
+
+    def plan(self, checkpoint: Checkpoint) -> Plan:
+        """With the checkpoint's own defaults. Raises ValueError for steps it cannot take."""
+        schedule, defaults = checkpoint.schedule, checkpoint.defaults
+        if self.sampler == "dpmpp-2m":
+            return dpmpp_2m_plan(schedule, self.steps, prediction=defaults.prediction)
+        if self.sampler == "ddpm":
+            whole = self.steps == schedule.T
+            return ddpm_plan(
+                schedule,
+                self.steps,
+                variance=defaults.variance if whole else "fixed_small",
+                clip=defaults.clip,
+                steps_offset=defaults.steps_offset,
+                prediction=defaults.prediction,
+            )
+        return ddim_plan(
+            schedule,
+            self.steps,
+            clip=defaults.clip,
+            steps_offset=defaults.steps_offset,
+            set_alpha_to_one=defaults.set_alpha_to_one,
+            prediction=defaults.prediction,
+        )
+
+
+class Drawing:
+    """The images of a recipe in a folder, as far as they are drawn."""
+
+    def __init__(self, folder: Path, checkpoint: Checkpoint, recipe: Recipe) -> None:
+        """Raises ValueError where the folder holds images of something else."""
+        self._folder, self._checkpoint, self._recipe = folder, checkpoint, recipe
+        told = json.dumps({"sha256": checkpoint.sha256, **asdict(recipe)})
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "recipe.json"
+        if path.exists() and path.read_text() != told:
+            raise ValueError(f"{folder}: holds images of another recipe; choose another --out")
+        path.write_text(told)
+
+    @property
+    def classes(self) -> int:
+        """How many the model can be asked for; 0 where it knows none."""
+        return (self._checkpoint.net.config.num_class_embeds or 1) - 1
+
+    def labels(self, count: int) -> Tensor | None:
+        """The classes asked for, (count,), or None."""
+        return torch.arange(count) % self.classes if self.classes else None
+
+    def images(
+        self,
+        count: int,
+        *,
+        batch: int,
+        device: str,
+        progress: Callable[[Iterator[int]], Iterator[int]] = iter,
+    ) -> Tensor:
+        """The first `count`, uint8 (count, C, H, W); only those that the folder lacks are drawn.
+
+        `progress` sees the first image of each batch. The same images whatever the batch, but for
+        what the kernels round.
+        """
+        net = SamplingNet(
+            self._checkpoint.net,
+            self._checkpoint.schedule.T,
+            device=device,
+            precision=self._recipe.precision,
+        )
+        plan = self._recipe.plan(self._checkpoint)
+        parts = [
+            self._part(net, plan, list(range(first, min(first + batch, count))))
+            for first in progress(iter(range(0, count, batch)))
+        ]
+        return torch.cat(parts)
+
+    def _part(self, net: SamplingNet, plan: Plan, indices: list[int]) -> Tensor:
+        path = self._folder / f"{indices[0]:06d}-{indices[-1]:06d}.npy"
+        if path.exists():
+            return torch.from_numpy(np.load(path))
+        pixels = to_uint8(self._draw(net, plan, indices)).cpu()
+        staged = path.with_suffix(".part.npy")
+        np.save(staged, pixels.numpy())
+        staged.replace(path)
+        return pixels
+
+    def _draw(self, net: SamplingNet, plan: Plan, indices: list[int]) -> Tensor:
+        y, w = torch.tensor(indices) % max(self.classes, 1), self._recipe.guidance
+
+        def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+            x, at = x_t.to(net.device), t.to(net.device)
+            if not self.classes:
+                return net(x, at).to(x_t.device)
+            eps = net(x, at, y.to(net.device))
+            if w != 1.0:
+                none = net(x, at)
+                eps = none + w * (eps - none)
+            return eps.to(x_t.device)
+
+        shape = self._checkpoint.net.config.image_shape
+        return sample_batch(denoise, plan, shape, seed=self._recipe.seed, indices=indices)

@@ -1,0 +1,115 @@
+"""All the figures of a set of images beside real ones, and what real ones reach themselves.
+
+FID falls with N whatever the model: every floor is there to be compared at its own N.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.evaluation.distances import (
+    frechet_distance,
+    kernel_distance,
+    nearest,
+    precision_recall,
+)
+from models.evaluation.extractor import Features
+
+CLOSE = 0.01  # the share of test images that lie as close to a training image as "copied" begins
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Pixels uint8 (N, C, H, W) and what an extractor makes of them."""
+
+    pixels: Tensor
+    features: Features
+
+
+def distances(generated: Images, train: Images, test: Images) -> dict[str, Any]:
+    """FID against both splits, KID and precision/recall against as many test images.
+
+    Where there are fewer test images than generated ones, the first so many generated ones count
+    in KID and precision/recall; `n_pairs` says how many.
+    """
+    n = min(len(generated.pixels), len(test.pixels))
+    fake, real = generated.features.values[:n], test.features.values[:n]
+    kid = kernel_distance(fake, real)
+    precision, recall = precision_recall(fake, real)
+    return {
+        "fid_train": frechet_distance(generated.features.values, train.features.values),
+        "fid_test": frechet_distance(generated.features.values, test.features.values),
+        "kid": kid.value,
+        "kid_95ci": [kid.value - 1.96 * kid.standard_error, kid.value + 1.96 * kid.standard_error],
+        "precision": precision,
+        "recall": recall,
+        "n_pairs": n,
+    }
+
+
+def floors(train: Images, test: Images, n: int, *, seed: int = 0) -> dict[str, Any]:
+    """What real images reach among themselves: no model is better, and `n` says how much N costs.
+
+    The n training images of the last three are drawn by `seed`, for training sets are ordered.
+    """
+    real, held_out = train.features.values, test.features.values
+    shuffled = real[torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))]
+    half, pairs = len(real) // 2, min(n, len(held_out), len(real))
+    some, few = shuffled[:pairs], held_out[:pairs]
+    precision, recall = precision_recall(some, few)
+    return {
+        "fid_train_half_against_half": frechet_distance(shuffled[:half], shuffled[half:]),
+        "fid_train_against_test": frechet_distance(real, held_out),
+        "fid_train_against_n_test": frechet_distance(real, held_out[:n]),
+        "kid_n_train_against_n_test": kernel_distance(some, few).value,
+        "precision_n_train": precision,
+        "recall_n_train": recall,
+    }
+
+
+def histogram(classes: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
+    """Each class's share, and chi squared against equal shares with its p-value.
+
+    `least` and `most` are in units of the equal share: 1 is a class that came up as it should.
+    """
+    counts = torch.bincount(classes, minlength=len(names)).double()
+    expected = len(classes) / len(names)
+    chi_squared = ((counts - expected) ** 2 / expected).sum()
+    freedom = torch.tensor((len(names) - 1) / 2.0, dtype=torch.float64)
+    return {
+        "shares": dict(zip(names, (counts / len(classes)).tolist(), strict=True)),
+        "least": float(counts.min() / expected),
+        "most": float(counts.max() / expected),
+        "chi_squared": float(chi_squared),
+        "p": float(torch.special.gammaincc(freedom, chi_squared / 2.0)),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Distances to the nearest training image: pixels in [0, 1], Euclidean."""
+
+    of_generated: Tensor  # (N,)
+    of_test: Tensor
+    places: Tensor  # (N,) which training image is nearest to each generated one
+
+    @property
+    def told(self) -> dict[str, float]:
+        """Medians, and the share of generated images closer than all but 1 % of test images."""
+        close = self.of_test.quantile(CLOSE)
+        return {
+            "median_generated": float(self.of_generated.median()),
+            "median_test": float(self.of_test.median()),
+            "share_as_close_as_1_percent_of_test": float(
+                (self.of_generated < close).double().mean()
+            ),
+        }
+
+
+def neighbours(generated: Tensor, train: Tensor, test: Tensor) -> Neighbours:
+    """Nearest training images of generated and of test images, by their pixels."""
+    flat = [pixels.flatten(1).float() / 255.0 for pixels in (generated, train, test)]
+    of_generated, places = nearest(flat[0], flat[1])
+    return Neighbours(of_generated, nearest(flat[2], flat[1])[0], places)

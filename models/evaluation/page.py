@@ -1,0 +1,89 @@
+"""A report for people: Markdown, and one PNG page with images and curves."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from models.evaluation.measure import Neighbours
+from models.pixels import grid
+
+GRID_IMAGES, PAIRS = 100, 16
+GENERATED, REAL = "#0b6e4f", "#5b5b8c"
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The figures as nested tables, one for each part of the report."""
+    lines = [f"# {report['model']}", "", "![the page](page.png)", ""]
+    plain = {key: value for key, value in report.items() if not isinstance(value, dict)}
+    for title, part in [("What was measured", plain)] + [
+        (key, value) for key, value in report.items() if isinstance(value, dict)
+    ]:
+        lines += [f"## {title.replace('_', ' ')}", "", "| | |", "|---|---|"]
+        lines += [f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in part.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_cell(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return " ... ".join(map(_cell, value))
+    return str(value)
+
+
+def draw_page(
+    path: Path, report: dict[str, Any], generated: Tensor, train: Tensor, near: Neighbours
+) -> None:
+    """The first hundred images, the closest to the training set beside what they are close to,
+    how often each class came up, and how far images lie from the training set."""
+    figure, axes = pyplot.subplots(2, 2, figsize=(11, 10), layout="constrained")
+    _picture(axes[0, 0], grid(generated[:GRID_IMAGES]), f"the first {GRID_IMAGES}")
+    closest = near.of_generated.argsort()[:PAIRS]
+    pairs = [side for i in closest for side in (generated[i], train[near.places[i]])]
+    sheet = grid(generated.new_tensor([p.tolist() for p in pairs]), columns=8)
+    _picture(axes[0, 1], sheet, "the closest to a training image, each with it")
+    _distances(axes[1, 0], near)
+    _classes(axes[1, 1], report.get("classes"))
+    figure.suptitle(f"{report['model']}: {report['how']}, N = {report['n']}")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _picture(axes: Axes, sheet: Tensor, title: str) -> None:
+    shown = sheet.permute(1, 2, 0).squeeze(-1).numpy()
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_title(title)
+    axes.axis("off")
+
+
+def _distances(axes: Axes, near: Neighbours) -> None:
+    for values, label, color in (
+        (near.of_generated, "generated", GENERATED),
+        (near.of_test, "test", REAL),
+    ):
+        ordered = values.sort().values
+        axes.plot(
+            ordered, [i / len(ordered) for i in range(len(ordered))], color=color, label=label
+        )
+    axes.set(xlabel="pixel distance to the nearest training image", ylabel="share of images")
+    axes.legend()
+
+
+def _classes(axes: Axes, classes: dict[str, Any] | None) -> None:
+    if classes is None:
+        axes.axis("off")
+        return
+    shares = classes["shares"]
+    axes.barh(list(shares), list(shares.values()), color=GENERATED)
+    axes.axvline(1.0 / len(shares), color=REAL)
+    axes.invert_yaxis()
+    axes.set(xlabel="share of images, as the classifier sees them")

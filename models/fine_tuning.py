@@ -1,0 +1,29 @@
+"""Fine-tuning: a run that begins with the weights of a trained network."""
+
+import torch
+
+from models.checkpoint import Checkpoint
+from models.diffusers_config import CheckpointError
+from models.trainer import Trainer
+
+CLASSES = "class_embedding.weight"
+
+
+def begin_with(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Weights and average of a run that has not begun become a checkpoint's.
+
+    Classes that the checkpoint does not know start as nothing at all: all zero, so that the network
+    begins as it was. Raises CheckpointError where it is of another network or prediction.
+    """
+    predicts = checkpoint.defaults.prediction
+    if predicts != trainer.config.prediction:
+        raise CheckpointError(f"predicts {predicts}, not the run's {trainer.config.prediction}")
+    weights, wanted = checkpoint.net.state_dict(), trainer.net.state_dict()
+    if CLASSES in wanted and CLASSES not in weights:
+        weights[CLASSES] = torch.zeros_like(wanted[CLASSES])
+    try:
+        trainer.net.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"does not fit the configuration: {reason}") from error
+    trainer.ema.load_state_dict(trainer.net.state_dict())

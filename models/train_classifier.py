@@ -1,0 +1,74 @@
+"""Train the classifier that judges images: `python -m models.train_classifier CONFIG --out FOLDER`.
+
+Data and the classes' names are those of a training configuration with labels. The last line of
+stdout is one JSON document.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from models.data import load_images, load_labels
+from models.evaluation.classifier import (
+    BATCH,
+    Classifier,
+    Kind,
+    accuracy,
+    save_classifier,
+    train_classifier,
+)
+from models.train_config import read_config
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m models.train_classifier", description=__doc__)
+    parser.add_argument("config", help="as of models.train, one with `labels`")
+    parser.add_argument("--out", type=Path, required=True, help="the classifier's folder")
+    parser.add_argument("--data", type=Path, help="instead of the configuration's `data`")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args(argv)
+    try:
+        config = read_config(args.config)
+        if not config.labels:
+            raise ValueError(f"{args.config}: labels: a classifier needs them; name the classes")
+        source = args.data or Path(config.data)
+        train = load_images(source), load_labels(source)
+        test = load_images(source, split="t10k"), load_labels(source, split="t10k")
+        kind = Kind(train[0].shape[1], config.labels)
+        net = fitted(*train, kind, epochs=args.epochs, seed=args.seed, device=args.device)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    said: dict[str, Any] = {
+        "test_accuracy": round(accuracy(net, *test), 4),
+        "data": str(source),
+        "images": len(train[0]),
+        "epochs": args.epochs,
+        "seed": args.seed,
+    }
+    save_classifier(args.out, net, said)
+    sys.stdout.write(json.dumps(said) + "\n")
+    return 0
+
+
+def fitted(
+    images: Tensor, labels: Tensor, kind: Kind, *, epochs: int, seed: int = 0, device: str = "cpu"
+) -> Classifier:
+    """A classifier after so many passes over the images, with a progress bar on stderr."""
+    steps = epochs * (len(images) // BATCH)
+    run = train_classifier(images, labels, kind, steps=steps, seed=seed, device=device)
+    *_, (net, _loss) = track(run, "classifier", total=steps, transient=True)
+    return net
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -12,17 +12,26 @@ from app.images import ImageService
 from app.jobs import JobService
 from app.models import ModelService
 from app.prefer import Preferences
+from protocol.job_store import DEFAULT_TENANT
 from protocol.messages import JOB_ID_PATTERN, MAX_INDEX, MODEL_NAME_PATTERN
 
 
-async def _jobs(request: Request) -> JobService:
+async def _tenant() -> str:
+    """Whose request this is. Without keys there is one tenant."""
+    return DEFAULT_TENANT
+
+
+Tenant = Annotated[str, Depends(_tenant)]
+
+
+async def _jobs(request: Request, tenant: Tenant) -> JobService:
     jobs: JobService = request.state.jobs
-    return jobs
+    return jobs.of(tenant)
 
 
-async def _images(request: Request) -> ImageService:
+async def _images(request: Request, tenant: Tenant) -> ImageService:
     images: ImageService = request.state.images
-    return images
+    return images.of(tenant)
 
 
 async def _models(request: Request) -> ModelService:

@@ -1,5 +1,8 @@
 """Finished images, alone and as a contact sheet."""
 
+import copy
+from typing import Self
+
 from redis import Redis
 
 from app.errors import ImageNotFound
@@ -7,22 +10,30 @@ from app.grid import contact_sheet, fitting
 from app.records import find_unexpired
 from app.views import listed
 from protocol.image_store import RedisImageStore
-from protocol.job_store import JobStore
+from protocol.job_store import DEFAULT_TENANT, JobRecord, JobStore
 from protocol.messages import ImageManifest
 from protocol.preview_store import PreviewStore
 
 
 class ImageService:
-    """Reads what workers have stored. An image is there once its manifest is."""
+    """Reads what workers have stored for a tenant. An image is there once its manifest is."""
+
+    tenant = DEFAULT_TENANT
 
     def __init__(self, redis: Redis) -> None:
         self._store = JobStore(redis)
         self._images = RedisImageStore(redis)
         self._previews = PreviewStore(redis)
 
+    def of(self, tenant: str) -> Self:
+        """The same for another tenant, who sees jobs of its own alone."""
+        theirs = copy.copy(self)
+        theirs.tenant = tenant
+        return theirs
+
     def manifest(self, job_id: str, index: int) -> ImageManifest:
         """What is known of image `index`. Raises JobNotFound, Expired, ImageNotFound."""
-        record = find_unexpired(self._store, job_id)
+        record = self._unexpired(job_id)
         first, n = record.request.first_index, record.request.n
         if not first <= index < first + n:
             raise ImageNotFound(f"The job's images are {first} to {first + n - 1}.")
@@ -33,7 +44,7 @@ class ImageService:
 
     def png(self, job_id: str, index: int) -> bytes:
         """The file of an image that has a manifest. Raises like `manifest`."""
-        record = find_unexpired(self._store, job_id)
+        record = self._unexpired(job_id)
         png = self._images.get(job_id, index - record.request.first_index)
         if png is None:
             raise ImageNotFound(f"The file of image {index} is gone.")
@@ -45,7 +56,7 @@ class ImageService:
         Raises like `manifest`.
         """
         self.manifest(job_id, index)
-        output = find_unexpired(self._store, job_id).request.output
+        output = self._unexpired(job_id).request.output
         return self.png(job_id, index), output.scale
 
     def preview(self, job_id: str) -> bytes:
@@ -53,7 +64,7 @@ class ImageService:
 
         Workers draw it while somebody asks.
         """
-        record = find_unexpired(self._store, job_id)
+        record = self._unexpired(job_id)
         if record.status.done:
             raise ImageNotFound(f"Nothing is under way; the job is {record.status}.")
         self._previews.watch(job_id)
@@ -65,7 +76,7 @@ class ImageService:
 
     def grid(self, job_id: str, *, columns: int | None) -> bytes:
         """A contact sheet of the finished images, by index. Raises like `manifest`."""
-        record = find_unexpired(self._store, job_id)
+        record = self._unexpired(job_id)
         found = self._store.manifests(job_id, listed(record))
         if not found:
             raise ImageNotFound(f"No image is finished; the job is {record.status}.")
@@ -75,3 +86,6 @@ class ImageService:
         if not pngs:
             raise ImageNotFound("The files of the images are gone.")
         return contact_sheet(pngs, columns=columns)
+
+    def _unexpired(self, job_id: str) -> JobRecord:
+        return find_unexpired(self._store, job_id, tenant=self.tenant)

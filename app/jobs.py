@@ -1,8 +1,10 @@
 """What can be done with jobs. Sync: handlers call it from a thread."""
 
+import copy
 import secrets
 import time
 from collections.abc import Mapping
+from typing import Self
 
 import uuid_utils
 from redis import Redis
@@ -17,7 +19,7 @@ from app.resources import Job
 from app.schemas import JobSubmission
 from app.source_images import SourceImages
 from app.views import Findings, job_view, listed, status_of
-from protocol.job_store import JobRecord, JobStore
+from protocol.job_store import DEFAULT_TENANT, JobRecord, JobStore
 from protocol.messages import MAX_SEED, JobRequest, ModelInfo
 from protocol.registry import Registry
 from protocol.shard_queue import ShardQueue
@@ -25,14 +27,22 @@ from protocol.states import JobState
 
 
 class JobService:
-    """Submit, read, cancel. `submitting` is the client that never repeats a command."""
+    """Submit, read, cancel, as a tenant may. `submitting` is the client that never repeats."""
+
+    tenant = DEFAULT_TENANT
 
     def __init__(self, redis: Redis, *, submitting: Redis) -> None:
         self._submitting = submitting
         self._store = JobStore(redis)
         self._submit_store = JobStore(submitting)
         self._registry = Registry(redis)
-        self._sources = SourceImages(ImageService(redis))
+        self._images = ImageService(redis)
+
+    def of(self, tenant: str) -> Self:
+        """The same for another tenant, who sees jobs of its own alone."""
+        theirs = copy.copy(self)
+        theirs.tenant, theirs._images = tenant, self._images.of(tenant)
+        return theirs
 
     def submit(self, asked: JobSubmission, *, strict: bool) -> str:
         """Queue a job and return its id, once it is in Redis.
@@ -44,23 +54,24 @@ class JobService:
         request = resolve(asked, model, seed=secrets.randbelow(MAX_SEED + 1))
         if strict and not self._is_served(model.name):
             raise NoWorker(f"No live worker serves {model.name}.")
-        sources = self._sources.read(tasks.images_of(asked), model)
+        sources = SourceImages(self._images).read(tasks.images_of(asked), model)
         described = {name: source.described for name, source in sources.items()}
         pixels = {name: source.pixels for name, source in sources.items()}
         return self._enqueue(request.model_copy(update=described), model, pixels)
 
     def get(self, job_id: str) -> Job:
         """The job as it stands. Raises JobNotFound, Expired."""
-        record = find(self._store, job_id)
+        record = find(self._store, job_id, tenant=self.tenant)
         now = time.time()
         return job_view(record, self._findings(record, now=now), now=now)
 
     def is_done(self, job_id: str) -> bool:
         """Whether nothing more will happen to it; cheaper than `get`."""
-        return find(self._store, job_id).status.done
+        return find(self._store, job_id, tenant=self.tenant).status.done
 
     def cancel(self, job_id: str) -> tuple[Job, bool]:
-        """The job afterwards, and whether there was anything to cancel."""
+        """The job afterwards, and whether there was anything to cancel. Raises like `get`."""
+        find(self._store, job_id, tenant=self.tenant)
         before = self._store.cancel(job_id)
         return self.get(job_id), before is not None and not before.done
 
@@ -79,6 +90,7 @@ class JobService:
             request,
             model_sha256=model.sha256,
             created_at=time.time(),
+            tenant=self.tenant,
             sources=pixels,
             enqueue=first_shards,
         )

@@ -49,6 +49,7 @@ class JobRecord:
     """A job as it stands. Times are seconds since the epoch, by Redis's clock once it began."""
 
     id: str
+    tenant: str
     status: JobState
     request: JobRequest
     model_sha256: str
@@ -123,9 +124,9 @@ class JobStore:
         raw = self.redis.hgetall(keys.job(job_id))
         return _record(job_id, cast(dict[bytes, bytes], raw)) if raw else None
 
-    def is_gone(self, job_id: str) -> bool:
-        """Whether a job of this id was once here, and its record has expired."""
-        return bool(self.redis.exists(keys.tombstone(job_id)))
+    def is_gone(self, job_id: str, *, tenant: str) -> bool:
+        """Whether a tenant's job of this id was once here, and its record has expired."""
+        return self.redis.get(keys.tombstone(job_id)) == tenant.encode()
 
     def manifests(self, job_id: str, indices: Iterable[int]) -> dict[int, ImageManifest]:
         """Those of the given images that are finished, by index. O(asked), not O(job)."""
@@ -232,6 +233,7 @@ def _record(job_id: str, raw: dict[bytes, bytes]) -> JobRecord:
 
     return JobRecord(
         id=job_id,
+        tenant=text["tenant"],
         status=JobState(text["status"]),
         request=JobRequest.model_validate_json(text["request"]),
         model_sha256=text["model_sha256"],

@@ -53,7 +53,7 @@ def png_prefix(job_id: str) -> str:
 
 
 def tombstone(job_id: str) -> str:
-    """String: the job was here once."""
+    """String: the tenant whose job was here once."""
     return f"{PREFIX}:gone:{job_id}"
 
 

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from protocol import keys
-from protocol.job_store import Begun, Commit, JobStore, NotBegun
+from protocol.job_store import DEFAULT_TENANT, Begun, Commit, JobStore, NotBegun
 from protocol.messages import ImageManifest, JobError
 from protocol.shard_queue import OUTSTANDING, SHARD_IMAGES, ShardQueue, shards_of, slots_of
 from protocol.states import MOVES, JobState
@@ -203,7 +203,8 @@ def test_everything_a_finished_job_left_will_expire(store: JobStore, redis: Redi
     assert all(redis.ttl(key) > 0 for key in left)
     assert redis.ttl(keys.images(job_id)) <= 3600 < redis.ttl(keys.job(job_id))
     assert redis.ttl(keys.tombstone(job_id)) > redis.ttl(keys.job(job_id))
-    assert store.is_gone(job_id)
+    assert store.is_gone(job_id, tenant=DEFAULT_TENANT)
+    assert not store.is_gone(job_id, tenant="another")
 
 
 def test_only_some_shards_of_a_large_job_are_enqueued(redis: Redis) -> None:

@@ -2,20 +2,19 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import SettingsConfigDict
 
-RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?://|unix:///)\S+$")]
+from protocol.redis_settings import RedisSettings
 
 
-class Settings(BaseSettings):
-    """REDIS_URL, which the workers share, and APP_HOST, APP_PORT, which are ours alone."""
+class Settings(RedisSettings):
+    """Where Redis is, as the workers are told it, and APP_HOST, APP_PORT, which are ours alone."""
 
     model_config = SettingsConfigDict(
         env_prefix="APP_", frozen=True, extra="forbid", validate_by_name=True
     )
 
-    redis_url: Annotated[RedisUrl, Field(validation_alias="REDIS_URL", repr=False)]
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0: any free one
 
@@ -27,4 +26,4 @@ def one_line(error: ValidationError) -> str:
 
 def _variable(loc: tuple[int | str, ...]) -> str:
     name = str(loc[0]).upper()
-    return name if name == "REDIS_URL" else f"APP_{name.removeprefix('APP_')}"
+    return name if name.startswith("REDIS_") else f"APP_{name.removeprefix('APP_')}"

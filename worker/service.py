@@ -12,6 +12,7 @@ from protocol.job_store import JobStore
 from protocol.messages import WorkerInfo
 from protocol.registry import Registry
 from worker.engine import Engine
+from worker.gpus import take_gpu
 from worker.reaper import Reaper
 from worker.resident import ResidentModel, load_resident
 from worker.settings import WorkerSettings
@@ -26,6 +27,7 @@ class WorkerService:
     ) -> None:
         self.name, self.grace_s = name, settings.grace_s
         self.faulted = False
+        self.gpu = None if settings.device == "cpu" else take_gpu(settings.data_dir)
         self.model = load_apart(settings)
         self.engine = Engine(self.model.runner, on_fault=self._fault)
         self.registry = Registry(redis)

@@ -25,5 +25,8 @@ def readyz(redis: RedisClient, models: Models) -> Health:
     """Redis answers and a worker lives; else 503, naming what is missing."""
     redis.ping()
     if not models.is_any_served():
-        raise NoWorker("Missing: a live worker.")
+        fault = models.start_fault()
+        raise NoWorker(
+            f"Missing: a live worker.{f' One could not start: {fault}' if fault else ''}"
+        )
     return Health(status="ready")

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from launch.child import EXIT_BAD_SETTINGS
 from launch.redis_server import RedisError
 from launch.server import DrawError, Server
 from launch.settings import DemoSettings, SettingsError, UpSettings, check_model, free_port

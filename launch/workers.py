@@ -1,7 +1,7 @@
 """`python -m launch.workers`: a worker for each of MODELS, in a container or on a host of workers.
 
-Each is a process of its own, started again whenever it ends: a checkpoint that is missing today may be
-mounted tomorrow, and one model's trouble is not the others'.
+Each is a process of its own, started again whenever it ends: a checkpoint that is missing today
+may be mounted tomorrow, and one model's trouble is not the others'.
 """
 
 import sys
@@ -20,7 +20,7 @@ GIVE_BACK_S = 15.0  # after a worker's grace: to give back what has not finished
 
 
 class WorkersSettings(BaseSettings):
-    """MODELS, MODELS_DIR, WORKER_GRACE_S; all else is the workers' own and reaches them as it is."""
+    """MODELS, MODELS_DIR, WORKER_GRACE_S; all else the workers read themselves."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
@@ -60,8 +60,10 @@ def workers(settings: WorkersSettings) -> list[Child]:
 
 
 def place(name: str, models_dir: Path) -> str:
-    """The folder of one's own model of this name, or of one that ships; else the name as it is: a path, or
-    an id on the Hugging Face Hub."""
+    """The folder of one's own model of this name, or of one that ships; else the name as it is.
+
+    That is a path, or an id on the Hugging Face Hub; the worker says so if it is neither.
+    """
     folders = (models_dir / name, SHIPPED / name)
     return next((str(folder) for folder in folders if folder.is_dir()), name)
 

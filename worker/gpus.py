@@ -1,9 +1,9 @@
 """One GPU for each worker: the workers of a host deal its GPUs out among themselves.
 
-A GPU has places, numbered from 0, and a place is a locked file in DATA_DIR. A worker takes the first
-place that is free on any GPU, then the second on any: so each gets a GPU to itself while there are
-enough, and they share evenly when there are not. The kernel lets go of a lock when its process ends,
-however it ends, and containers that share a volume share its locks.
+A GPU has places, numbered from 0, and a place is a locked file in DATA_DIR. A worker takes the
+first place that is free on any GPU, then the second on any: so each gets a GPU to itself while
+there are enough, and they share evenly when there are not. The kernel lets go of a lock when its
+process ends, however it ends, and containers that share a volume share its locks.
 """
 
 import fcntl

@@ -1,7 +1,7 @@
 """`python -m worker.healthy`: do the workers of this host still speak?
 
-For a container's health check: there the host is the container, with a worker in it for each of MODELS.
-It asks Redis alone and loads no torch: it runs every few seconds.
+For a container's health check: there the host is the container, with a worker in it for each of
+MODELS. It asks Redis alone and loads no torch: it runs every few seconds.
 """
 
 import socket

@@ -26,7 +26,6 @@ def readyz(redis: RedisClient, models: Models) -> Health:
     redis.ping()
     if not models.is_any_served():
         fault = models.start_fault()
-        raise NoWorker(
-            f"Missing: a live worker.{f' One could not start: {fault}' if fault else ''}"
-        )
+        why = f" One could not start: {fault}" if fault else ""
+        raise NoWorker(f"Missing: a live worker.{why}")
     return Health(status="ready")

@@ -1,4 +1,4 @@
-"""A tenant's jobs, newest first: their ids are UUIDv7, so the order of ids is that of submission."""
+"""A tenant's jobs, newest first: ids are UUIDv7, so their order is that of submission."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,10 @@ class JobList:
             for job_id in job_ids:
                 pipe.hgetall(keys.job(job_id))
             found = pipe.execute()
-        return [record_of(job_id, raw) if raw else None for job_id, raw in zip(job_ids, found)]
+        return [
+            record_of(job_id, raw) if raw else None
+            for job_id, raw in zip(job_ids, found, strict=True)
+        ]
 
     def standings(self, records: Iterable[JobRecord]) -> list[Standing]:
         """Of each: steps of its rows that are not yet images; how many begin before it."""
@@ -49,5 +52,5 @@ class JobList:
             found = iter(pipe.execute())
         return [
             Standing(sum(map(int, steps)), rank if record.status is JobState.QUEUED else None)
-            for record, steps, rank in zip(records, found, found)
+            for record, steps, rank in zip(records, found, found, strict=True)
         ]

@@ -49,7 +49,8 @@ def pixels_of(png: bytes, *, size: int, channels: int, scale: int = 1) -> bytes:
     try:
         with Image.open(io.BytesIO(SIGNATURE + needed), formats=["PNG"]) as image:
             unscaled = image.resize((size, size), Image.Resampling.NEAREST)
-            if scale > 1 and unscaled.resize(image.size, Image.Resampling.NEAREST) != image:
+            scaled = unscaled.resize(image.size, Image.Resampling.NEAREST)
+            if scaled.tobytes() != image.tobytes():
                 raise NotThisImage(f"Its pixels are not each {scale} x {scale} pixels.")
             return unscaled.tobytes()
     except (OSError, SyntaxError, ValueError) as error:

@@ -66,6 +66,7 @@ WORDS = {
     "extra_forbidden": "There is no such field.",
     "missing": "This is required.",
     "model_attributes_type": "This must be a JSON object.",
+    "model_type": "This must be a JSON object.",
 }
 
 

@@ -25,6 +25,7 @@ from protocol.messages import (
 
 KEYWORD = "denoised"
 WHERE = ("image", KEYWORD)
+CALLED = {"/labels": "/label", "/labels/0": "/label"}  # in a request, and in the text
 MAX_TEXT = 2**16
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
@@ -88,7 +89,10 @@ def within_image(error: InvalidRequest) -> InvalidImage:
     """The same objections, to what the image's text says."""
     inside = "".join(f"/{name}" for name in WHERE)
     return InvalidImage(
-        [FieldError(pointer=inside + e.pointer, detail=e.detail) for e in error.errors]
+        [
+            FieldError(pointer=inside + CALLED.get(e.pointer, e.pointer), detail=e.detail)
+            for e in error.errors
+        ]
     )
 
 

@@ -70,9 +70,10 @@ def test_an_image_is_what_it_says_it_is_or_is_not(client: httpx2.Client) -> None
 def test_a_job_deleted_under_way_leaves_its_neighbours_alone(
     client: httpx2.Client, redis: Redis
 ) -> None:
-    alone = pixels(client, submit(client, n=2, seed=5, sampler=LONG))
-    kept = submit(client, n=2, seed=5, sampler=LONG)
-    deleted = submit(client, n=200, seed=6, sampler=LONG)
+    sampler = {"name": "ddpm", "steps": 200}
+    alone = pixels(client, submit(client, n=2, seed=5, sampler=sampler))
+    deleted = submit(client, n=40, seed=6, sampler=LONG)
+    kept = submit(client, n=2, seed=5, sampler=sampler)
     until(lambda: read(client, deleted)["progress"]["steps_done"])
     assert client.delete(deleted["urls"]["self"]).status_code == 204
     problem(client.get(deleted["urls"]["self"]), 404, "job_not_found")

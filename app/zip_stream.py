@@ -2,8 +2,8 @@
 
 Python's `zipfile` and the streaming libraries keep 340 to 480 bytes of each member until the end,
 and none promises the same bytes from its next version; here a member costs its line in the
-directory, 60 bytes (docs/decisions/0015). What is written is APPNOTE 6.3.10: 4.3.7 (local header), 4.3.12 (directory),
-4.3.14 to 4.3.16 (its ends, ZIP64's where there is need).
+directory, 60 bytes (docs/decisions/0015). What is written is APPNOTE 6.3.10: 4.3.7 (local header),
+4.3.12 (directory), 4.3.14 to 4.3.16 (its ends, ZIP64's where there is need).
 """
 
 import struct

@@ -1,6 +1,7 @@
 """DELETE: 204, then as if it had never been."""
 
 import threading
+from typing import cast
 
 import pytest
 from redis import Redis
@@ -17,7 +18,7 @@ from tests.conftest import until
 
 
 def left(redis: Redis, job_id: str) -> list[bytes]:
-    return [key for key in redis.keys("*") if job_id.encode() in key]
+    return [key for key in cast(list[bytes], redis.keys("*")) if job_id.encode() in key]
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "succeeded", "canceled"])

@@ -44,7 +44,7 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def made(picture: Image.Image = PICTURE, **changes: Any) -> bytes:
+def made(picture: Image.Image = PICTURE, /, **changes: Any) -> bytes:
     """A file as a worker would have written it, with changes to what it tells."""
     return with_text(json.dumps(RECIPE | changes), picture)
 

@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -83,4 +83,5 @@ def test_a_job_deleted_under_way_leaves_its_neighbours_alone(
 
 def lasting(redis: Redis, job_id: str) -> list[bytes]:
     """Keys of a job that nothing will take away."""
-    return [key for key in redis.keys(f"*{job_id}*") if redis.ttl(key) == -1]
+    found = cast(list[bytes], redis.keys(f"*{job_id}*"))
+    return [key for key in found if redis.ttl(key) == -1]

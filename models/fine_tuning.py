@@ -1,5 +1,6 @@
 """Fine-tuning: a run that begins with the weights of a trained network."""
 
+import numpy as np
 import torch
 
 from models.checkpoint import Checkpoint
@@ -13,11 +14,16 @@ def begin_with(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Weights and average of a run that has not begun become a checkpoint's.
 
     Classes that the checkpoint does not know start as nothing at all: all zero, so that the network
-    begins as it was. Raises CheckpointError where it is of another network or prediction.
+    begins as it was. Raises CheckpointError where it is of another network, prediction or
+    schedule.
     """
     predicts = checkpoint.defaults.prediction
     if predicts != trainer.config.prediction:
-        raise CheckpointError(f"predicts {predicts}, not the run's {trainer.config.prediction}")
+        raise CheckpointError(
+            f"start_from: predicts {predicts}, not the run's {trainer.config.prediction}"
+        )
+    if not np.array_equal(checkpoint.schedule.beta, trainer.schedule.beta):
+        raise CheckpointError("start_from: was trained on another schedule, or another T")
     weights, wanted = checkpoint.net.state_dict(), trainer.net.state_dict()
     if CLASSES in wanted and CLASSES not in weights:
         weights[CLASSES] = torch.zeros_like(wanted[CLASSES])
@@ -25,5 +31,5 @@ def begin_with(trainer: Trainer, checkpoint: Checkpoint) -> None:
         trainer.net.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"does not fit the configuration: {reason}") from error
+        raise CheckpointError(f"start_from: does not fit the configuration: {reason}") from error
     trainer.ema.load_state_dict(trainer.net.state_dict())

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint
-from models.data import DataError, batches, load_images, load_labels
+from models.data import DataError, batches, labels_of, load_images
 from models.fine_tuning import begin_with
 from models.hub import local_folder
 from models.processes import device_of, join
@@ -117,7 +117,9 @@ def main(argv: list[str] | None = None) -> int:
         config = read_config(args.config)
         source = args.data or Path(config.data)
         images = _images(source, config)
-        labels = _labels(source, config, len(images)) if config.labels else None
+        labels = None
+        if config.labels:
+            labels = labels_of(source, images=len(images), classes=len(config.labels))
         run = Run(args.out or Path("runs") / name, name)
         processes = join()
         trainer = Trainer(
@@ -149,18 +151,6 @@ def _images(source: Path, config: TrainConfig) -> Tensor:
     if len(images) < config.optimiser.batch:
         raise DataError(f"{source}: {len(images)} images; batch: {config.optimiser.batch} is more")
     return images
-
-
-def _labels(source: Path, config: TrainConfig, images: int) -> Tensor:
-    """Their classes. Raises DataError where they do not fit images or configuration."""
-    labels, classes = load_labels(source), len(config.labels)
-    if len(labels) != images:
-        raise DataError(f"{source}: {len(labels)} labels for {images} images")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise DataError(
-            f"{source}: labels are {labels.min()} ... {labels.max()}, not {classes} kinds"
-        )
-    return labels
 
 
 if __name__ == "__main__":

@@ -59,19 +59,31 @@ class Drawing:
     """The images of a recipe in a folder, as far as they are drawn."""
 
     def __init__(self, folder: Path, checkpoint: Checkpoint, recipe: Recipe) -> None:
-        """Raises ValueError where the folder holds images of something else."""
+        """Raises ValueError for a recipe that the model cannot follow, and where the folder holds
+        images of another.
+        """
         self._folder, self._checkpoint, self._recipe = folder, checkpoint, recipe
+        self._plan = recipe.plan(checkpoint)
+        if recipe.guidance != 1.0 and not self.classes:
+            raise ValueError("guidance: the model knows no classes to be guided to")
         told = json.dumps({"sha256": checkpoint.sha256, **asdict(recipe)})
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "recipe.json"
         if path.exists() and path.read_text() != told:
             raise ValueError(f"{folder}: holds images of another recipe; choose another --out")
-        path.write_text(told)
+        staged = path.with_suffix(".part")
+        staged.write_text(told)
+        staged.replace(path)
 
     @property
     def classes(self) -> int:
         """How many the model can be asked for; 0 where it knows none."""
         return (self._checkpoint.net.config.num_class_embeds or 1) - 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the model's card calls the classes; empty where it does not."""
+        return tuple(self._checkpoint.card.get("labels", ()))
 
     def labels(self, count: int) -> Tensor | None:
         """The classes asked for, (count,), or None."""
@@ -96,24 +108,23 @@ class Drawing:
             device=device,
             precision=self._recipe.precision,
         )
-        plan = self._recipe.plan(self._checkpoint)
         parts = [
-            self._part(net, plan, list(range(first, min(first + batch, count))))
+            self._part(net, list(range(first, min(first + batch, count))))
             for first in progress(iter(range(0, count, batch)))
         ]
         return torch.cat(parts)
 
-    def _part(self, net: SamplingNet, plan: Plan, indices: list[int]) -> Tensor:
+    def _part(self, net: SamplingNet, indices: list[int]) -> Tensor:
         path = self._folder / f"{indices[0]:06d}-{indices[-1]:06d}.npy"
         if path.exists():
             return torch.from_numpy(np.load(path))
-        pixels = to_uint8(self._draw(net, plan, indices)).cpu()
+        pixels = to_uint8(self._draw(net, indices)).cpu()
         staged = path.with_suffix(".part.npy")
         np.save(staged, pixels.numpy())
         staged.replace(path)
         return pixels
 
-    def _draw(self, net: SamplingNet, plan: Plan, indices: list[int]) -> Tensor:
+    def _draw(self, net: SamplingNet, indices: list[int]) -> Tensor:
         y, w = torch.tensor(indices) % max(self.classes, 1), self._recipe.guidance
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
@@ -127,4 +138,4 @@ class Drawing:
             return eps.to(x_t.device)
 
         shape = self._checkpoint.net.config.image_shape
-        return sample_batch(denoise, plan, shape, seed=self._recipe.seed, indices=indices)
+        return sample_batch(denoise, self._plan, shape, seed=self._recipe.seed, indices=indices)

@@ -36,11 +36,11 @@ class Recipe:
         if self.sampler == "dpmpp-2m":
             return dpmpp_2m_plan(schedule, self.steps, prediction=defaults.prediction)
         if self.sampler == "ddpm":
-            whole = self.steps == schedule.T
+            too_noisy = self.steps < schedule.T and defaults.variance == "fixed_large"
             return ddpm_plan(
                 schedule,
                 self.steps,
-                variance=defaults.variance if whole else "fixed_small",
+                variance="fixed_small" if too_noisy else defaults.variance,
                 clip=defaults.clip,
                 steps_offset=defaults.steps_offset,
                 prediction=defaults.prediction,
@@ -107,6 +107,7 @@ class Drawing:
             self._checkpoint.schedule.T,
             device=device,
             precision=self._recipe.precision,
+            learned=self._plan.log_range is not None,
         )
         parts = [
             self._part(net, list(range(first, min(first + batch, count))))
@@ -125,17 +126,21 @@ class Drawing:
         return pixels
 
     def _draw(self, net: SamplingNet, indices: list[int]) -> Tensor:
-        y, w = torch.tensor(indices) % max(self.classes, 1), self._recipe.guidance
+        shape = self._checkpoint.net.config.image_shape
+        y, w, channels = (
+            torch.tensor(indices) % max(self.classes, 1),
+            self._recipe.guidance,
+            shape[0],
+        )
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             x, at = x_t.to(net.device), t.to(net.device)
             if not self.classes:
                 return net(x, at).to(x_t.device)
-            eps = net(x, at, y.to(net.device))
-            if w != 1.0:
-                none = net(x, at)
-                eps = none + w * (eps - none)
-            return eps.to(x_t.device)
+            out = net(x, at, y.to(net.device))
+            if w != 1.0:  # of eps; a learned variance is that of the class
+                eps, none = out[:, :channels], net(x, at)[:, :channels]
+                out = torch.cat([none + w * (eps - none), out[:, channels:]], dim=1)
+            return out.to(x_t.device)
 
-        shape = self._checkpoint.net.config.image_shape
         return sample_batch(denoise, self._plan, shape, seed=self._recipe.seed, indices=indices)

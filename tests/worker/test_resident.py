@@ -18,7 +18,7 @@ from models.unet import UNet
 from protocol.messages import SamplerSpec
 from tests.conftest import TINY
 from worker.fingerprint import resolve
-from worker.resident import ResidentModel, load_resident
+from worker.resident import ResidentModel, load_resident, model_name
 from worker.row import Ticket
 from worker.settings import WorkerSettings
 
@@ -112,3 +112,8 @@ def test_a_network_that_tells_variances_is_served_without_them(
     )
     off = torch.as_tensor(image).int()[..., 0] - to_uint8(alone).int()[0]
     assert off.abs().max() <= 1
+
+
+@pytest.mark.parametrize("named", ["models/tiny", "someone/tiny", "someone/tiny@main"])
+def test_a_model_is_called_as_its_folder_or_the_last_part_of_its_id(named: str) -> None:
+    assert model_name(Path(named)) == "tiny"

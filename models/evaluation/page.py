@@ -48,7 +48,8 @@ def draw_page(
     """The first hundred images, the closest to the training set beside what they are close to,
     how often each class came up, and how far images lie from the training set."""
     figure, axes = pyplot.subplots(2, 2, figsize=(11, 10), layout="constrained")
-    _picture(axes[0, 0], grid(generated[:GRID_IMAGES]), f"the first {GRID_IMAGES}")
+    first = generated[:GRID_IMAGES]
+    _picture(axes[0, 0], grid(first), f"the first {len(first)}")
     closest = near.of_generated.argsort()[:PAIRS]
     pairs = [side for i in closest for side in (generated[i], train[near.places[i]])]
     _picture(axes[0, 1], grid(torch.stack(pairs), columns=8), CLOSEST)

@@ -127,11 +127,8 @@ class Drawing:
 
     def _draw(self, net: SamplingNet, indices: list[int]) -> Tensor:
         shape = self._checkpoint.net.config.image_shape
-        y, w, channels = (
-            torch.tensor(indices) % max(self.classes, 1),
-            self._recipe.guidance,
-            shape[0],
-        )
+        channels, w = shape[0], self._recipe.guidance
+        y = torch.tensor(indices) % max(self.classes, 1)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             x, at = x_t.to(net.device), t.to(net.device)

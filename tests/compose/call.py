@@ -1,7 +1,7 @@
 """HTTP by the standard library alone: it may be run elsewhere than the tests are.
 
 `call.py METHOD URL BODY PREFER` prints {"status", "body"}. `call.py load URL` submits small jobs
-until its standard input ends, and prints the status of each request and the id of its job.
+until its standard input ends, and prints the status of each request and its job, once that is done.
 """
 
 import json
@@ -32,14 +32,19 @@ def call(method: str, url: str, body: str, prefer: str = "") -> tuple[int, objec
 
 
 def load(url: str, ended: threading.Event) -> list[dict[str, object]]:
-    """What became of each request."""
+    """What became of each request, and of the job that it made."""
     requests = []
     while not ended.is_set():
-        status, body = call("POST", f"{url}/v1/jobs", json.dumps(SMALL))
-        made = body.get("id") if isinstance(body, dict) else None
-        requests.append({"status": status, "id": made, "said": None if made else body})
+        requests.append(call("POST", f"{url}/v1/jobs", json.dumps(SMALL)))
         time.sleep(PAUSE_S)
-    return requests
+    return [{"status": status, "job": _end_of(url, body)} for status, body in requests]
+
+
+def _end_of(url: str, body: object) -> object:
+    """The job once it is done; what was said instead of one."""
+    while isinstance(body, dict) and "id" in body and not body["done"]:
+        _, body = call("GET", f"{url}/v1/jobs/{body['id']}", "", "wait=30")
+    return body
 
 
 def main() -> None:

@@ -110,5 +110,5 @@ class Stack:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
             yield requests
-            said, _ = process.communicate(timeout=120)
+            said, _ = process.communicate(timeout=300)
         requests += json.loads(said)

@@ -15,7 +15,7 @@ SOURCES = app protocol worker models launch tools
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	-c requirements/constraints.txt $$($(PYTHON) -m launch.torch_index)
 
-.PHONY: help up demo secrets test test-compose nightly check train lock clean evaluate
+.PHONY: help up demo secrets test test-compose nightly check train evaluate lock clean
 .DEFAULT_GOAL := help
 
 help:  ## This list.

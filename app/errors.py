@@ -2,6 +2,7 @@
 
 ApiError
 ├── MalformedJson            400  malformed_json
+├── MalformedKey             400  malformed_key
 ├── NotFound                 404  not_found
 │   ├── JobNotFound               job_not_found
 │   ├── ImageNotFound             image_not_found
@@ -11,7 +12,8 @@ ApiError
 ├── BodyTooLarge             413  body_too_large
 ├── UnsupportedMediaType     415  unsupported_media_type
 ├── InvalidRequest           422  invalid_request         + errors: [{pointer, detail}]
-│   └── InvalidImage              invalid_image
+│   ├── InvalidImage              invalid_image
+│   └── IdempotencyKeyReused      idempotency_key_reused
 ├── Internal                 500  internal
 ├── RedisUnavailable         503  redis_unavailable       + Retry-After
 ├── NoWorker                 503  no_worker               + Retry-After
@@ -58,6 +60,16 @@ class MalformedJson(ApiError):
 
     status, code, title = 400, "malformed_json", "Malformed JSON"
     explanation = "The body is not JSON."
+
+
+class MalformedKey(ApiError):
+    """An Idempotency-Key that cannot be read: to ignore it could mean to do it twice."""
+
+    status, code, title = 400, "malformed_key", "Malformed key"
+    explanation = (
+        "An Idempotency-Key is a string of visible ASCII characters, 255 at most; "
+        "quote it where it has spaces."
+    )
 
 
 class NotFound(ApiError):
@@ -132,6 +144,16 @@ class InvalidImage(InvalidRequest):
 
     code, title = "invalid_image", "Invalid image"
     explanation = "An image is refused; `errors` says which, and why."
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """A name that already stands for another submission."""
+
+    code, title = "idempotency_key_reused", "Idempotency key reused"
+    explanation = "The Idempotency-Key was sent with another body in the last 24 hours."
+
+    def __init__(self, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(errors or [FieldError(pointer="", detail=self.explanation)])
 
 
 class Internal(ApiError):

@@ -4,6 +4,8 @@ import copy
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Self
 
 import uuid_utils
@@ -11,19 +13,39 @@ from redis import Redis
 from redis.client import Pipeline
 
 from app import tasks
-from app.errors import NoWorker
+from app.cost import dry_run
+from app.errors import IdempotencyKeyReused, NoWorker
+from app.idempotency import Named
 from app.images import ImageService
 from app.records import find
 from app.resolve import choose_model, resolve
-from app.resources import Job
+from app.resources import DryRun, Job
 from app.schemas import JobSubmission
 from app.source_images import SourceImages
 from app.views import Findings, job_view, listed, status_of
+from protocol.idempotency import NameTaken, Once
 from protocol.job_store import DEFAULT_TENANT, JobRecord, JobStore
 from protocol.messages import MAX_SEED, JobRequest, ModelInfo
 from protocol.registry import Registry
 from protocol.shard_queue import ShardQueue
 from protocol.states import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A job that is in Redis: by this submission, or by an earlier one of the same name."""
+
+    job_id: str
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """A job as it would run, with the pixels that its chains start from."""
+
+    request: JobRequest
+    model: ModelInfo
+    pixels: Mapping[str, bytes]
 
 
 class JobService:
@@ -44,20 +66,24 @@ class JobService:
         theirs.tenant, theirs._images = tenant, self._images.of(tenant)
         return theirs
 
-    def submit(self, asked: JobSubmission, *, strict: bool) -> str:
-        """Queue a job and return its id, once it is in Redis.
+    def submit(self, asked: JobSubmission, *, strict: bool, named: Named | None = None) -> Accepted:
+        """Queue a job, once it is in Redis; or find the one that was queued under this name.
 
-        Raises InvalidRequest; InvalidImage; NoWorker where nobody could ever tell what the model
-        is, or, if `strict`, where nobody serves it now.
+        Raises InvalidRequest; InvalidImage; IdempotencyKeyReused; NoWorker where nobody could ever
+        tell what the model is, or, if `strict`, where nobody serves it now.
         """
-        model = choose_model(asked.model, self._registry.models())
-        request = resolve(asked, model, seed=secrets.randbelow(MAX_SEED + 1))
-        if strict and not self._is_served(model.name):
-            raise NoWorker(f"No live worker serves {model.name}.")
-        sources = SourceImages(self._images).read(tasks.images_of(asked), model)
-        described = {name: source.described for name, source in sources.items()}
-        pixels = {name: source.pixels for name, source in sources.items()}
-        return self._enqueue(request.model_copy(update=described), model, pixels)
+        once = None if named is None else named.once(self.tenant)
+        while True:
+            earlier = None if once is None else self._submitted(once)
+            if earlier is not None:
+                return Accepted(earlier, replayed=True)
+            with suppress(NameTaken):  # by somebody who was faster
+                return Accepted(self._enqueue(self._resolved(asked, strict=strict), once))
+
+    def rehearse(self, asked: JobSubmission, *, strict: bool) -> DryRun:
+        """What `submit` would queue, and what it would cost. Raises like it."""
+        resolved = self._resolved(asked, strict=strict)
+        return dry_run(resolved.request, resolved.model)
 
     def get(self, job_id: str) -> Job:
         """The job as it stands. Raises JobNotFound, Expired."""
@@ -75,10 +101,28 @@ class JobService:
         before = self._store.cancel(job_id)
         return self.get(job_id), before is not None and not before.done
 
+    def _resolved(self, asked: JobSubmission, *, strict: bool) -> _Resolved:
+        model = choose_model(asked.model, self._registry.models())
+        request = resolve(asked, model, seed=secrets.randbelow(MAX_SEED + 1))
+        if strict and not self._is_served(model.name):
+            raise NoWorker(f"No live worker serves {model.name}.")
+        sources = SourceImages(self._images).read(tasks.images_of(asked), model)
+        described = {name: source.described for name, source in sources.items()}
+        pixels = {name: source.pixels for name, source in sources.items()}
+        return _Resolved(request.model_copy(update=described), model, pixels)
+
+    def _submitted(self, once: Once) -> str | None:
+        """The job of this name. Raises IdempotencyKeyReused where it was asked for differently."""
+        found = once.find(self._submitting)
+        if found is not None and found.body_sha256 != once.body_sha256:
+            raise IdempotencyKeyReused
+        return None if found is None else found.job_id
+
     def _is_served(self, model: str) -> bool:
         return any(worker.model == model for worker in self._registry.live_workers())
 
-    def _enqueue(self, request: JobRequest, model: ModelInfo, pixels: Mapping[str, bytes]) -> str:
+    def _enqueue(self, resolved: _Resolved, once: Once | None) -> str:
+        request = resolved.request
         job_id = f"job_{uuid_utils.uuid7().hex}"
         queue = ShardQueue(self._submitting, request.model, request.priority)
 
@@ -88,10 +132,11 @@ class JobService:
         self._submit_store.submit(
             job_id,
             request,
-            model_sha256=model.sha256,
+            model_sha256=resolved.model.sha256,
             created_at=time.time(),
             tenant=self.tenant,
-            sources=pixels,
+            sources=resolved.pixels,
+            once=once,
             enqueue=first_shards,
         )
         return job_id

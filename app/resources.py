@@ -59,6 +59,7 @@ class JobUrls(BaseModel):
 
     self: str
     cancel: str
+    events: str
     grid: str
     preview: str
 
@@ -85,6 +86,27 @@ class Job(BaseModel):
     expires_at: Time | None
     urls: JobUrls
     metadata: dict[str, Any]
+
+
+class Cost(BaseModel):
+    """What a job would take."""
+
+    images: int
+    steps: int = Field(description="Denoising steps of all images; `progress.steps_total`.")
+    forward_evaluations: int = Field(
+        description="Images that the network is asked for: one a step, two with guidance other "
+        "than 1."
+    )
+    bytes: int = Field(description="Of the images' storage, estimated from above.")
+
+
+class DryRun(BaseModel):
+    """A job as it would be queued; nothing was."""
+
+    object: Literal["dry_run"] = "dry_run"
+    model: ModelRef
+    request: JobRequest = Field(description="As resolved, with the seed that was drawn for it.")
+    cost: Cost
 
 
 class ModelWorker(BaseModel):

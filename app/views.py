@@ -40,7 +40,7 @@ def listed(record: JobRecord) -> range:
 def job_view(record: JobRecord, findings: Findings, *, now: float) -> Job:
     """The whole resource."""
     status, request = status_of(record, now=now), record.request
-    images = [_image(record.id, found) for _, found in sorted(findings.manifests.items())]
+    images = [image_view(record.id, found) for _, found in sorted(findings.manifests.items())]
     progress = _progress(record, findings, status, now=now)
     return Job(
         id=record.id,
@@ -62,6 +62,11 @@ def job_view(record: JobRecord, findings: Findings, *, now: float) -> Job:
         urls=_urls(record.id),
         metadata=request.metadata,
     )
+
+
+def image_view(job_id: str, found: ImageManifest) -> Image:
+    """A finished image, with its URL."""
+    return Image(**dict(found), url=f"{url_of(job_id)}/images/{found.index}.png")
 
 
 def url_of(job_id: str) -> str:
@@ -99,10 +104,6 @@ def _eta_s(record: JobRecord, steps_done: int, *, now: float) -> float | None:
     return round(steps_left * (now - since) / steps_done, 3)
 
 
-def _image(job_id: str, found: ImageManifest) -> Image:
-    return Image(**dict(found), url=f"{url_of(job_id)}/images/{found.index}.png")
-
-
 def _job_problem(error: JobError) -> JobProblem:
     return JobProblem(
         type=type_of(error.code), title=error.title, detail=error.detail, code=error.code
@@ -112,7 +113,11 @@ def _job_problem(error: JobError) -> JobProblem:
 def _urls(job_id: str) -> JobUrls:
     url = url_of(job_id)
     return JobUrls(
-        self=url, cancel=f"{url}/cancel", grid=f"{url}/grid.png", preview=f"{url}/preview.png"
+        self=url,
+        cancel=f"{url}/cancel",
+        events=f"{url}/events",
+        grid=f"{url}/grid.png",
+        preview=f"{url}/preview.png",
     )
 
 

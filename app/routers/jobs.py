@@ -1,17 +1,22 @@
 """/v1/jobs: submit, read, cancel."""
 
-from fastapi import APIRouter, Depends, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
 
 from app import etags
 from app.deps import Events, JobId, Jobs, Prefer, json_only, no_unknown_query
 from app.errors import (
     BodyTooLarge,
     Expired,
+    IdempotencyKeyReused,
     InvalidImage,
     InvalidRequest,
     JobNotFound,
     MalformedJson,
+    MalformedKey,
     NoWorker,
     RedisUnavailable,
     StorageFull,
@@ -19,32 +24,52 @@ from app.errors import (
 )
 from app.etags import IfNoneMatch
 from app.events import JobEvents
+from app.idempotency import REPLAYED, IdempotencyKey
 from app.jobs import JobService
 from app.openapi import documented
-from app.resources import Job
+from app.resources import DryRun, Job
 from app.schemas import JobSubmission
 from app.views import retry_after_s
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 UNDONE = {"Retry-After": {"description": "While not done.", "schema": {"type": "integer"}}}
 WAITED = {"Preference-Applied": {"schema": {"type": "string"}}}
+SUBMITTED = {
+    "Location": {"schema": {"type": "string"}},
+    REPLAYED: {
+        "description": "Nothing new was queued: this is the job that was under this key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    **WAITED,
+}
+Rehearsal = Annotated[
+    bool,
+    Query(description="Queue nothing; answer 200 with what would be queued, and what it costs."),
+]
 
 
 @router.post(
     "",
     status_code=202,
+    response_model=Job,
     summary="Submit a job",
     dependencies=[Depends(json_only), Depends(no_unknown_query)],
     response_description="The job is in Redis and will end, whatever dies.",
     responses={
-        202: {"headers": {"Location": {"schema": {"type": "string"}}, **UNDONE, **WAITED}},
-        200: {"model": Job, "description": "`Prefer: wait=N`, and the job is done in time."},
+        202: {"headers": {**SUBMITTED, **UNDONE}},
+        200: {
+            "model": Job | DryRun,
+            "description": "`Prefer: wait=N`, and the job is done in time; or `dry_run`.",
+            "headers": SUBMITTED,
+        },
         **documented(
             MalformedJson,
+            MalformedKey,
             BodyTooLarge,
             UnsupportedMediaType,
             InvalidRequest,
             InvalidImage,
+            IdempotencyKeyReused,
             RedisUnavailable,
             NoWorker,
             StorageFull,
@@ -52,14 +77,25 @@ WAITED = {"Preference-Applied": {"schema": {"type": "string"}}}
     },
 )
 async def submit(
-    submission: JobSubmission, response: Response, jobs: Jobs, events: Events, prefer: Prefer
-) -> Job:
+    submission: JobSubmission,
+    response: Response,
+    jobs: Jobs,
+    events: Events,
+    prefer: Prefer,
+    named: IdempotencyKey,
+    dry_run: Rehearsal = False,
+) -> Job | Response:
     """Queue n images of a seed. Everything left out is resolved, and told in `request`."""
-    job_id = await run_in_threadpool(jobs.submit, submission, strict=prefer.strict)
-    job = await _read(job_id, jobs, events, within_s=prefer.wait_s)
+    if dry_run:
+        rehearsed = await run_in_threadpool(jobs.rehearse, submission, strict=prefer.strict)
+        return JSONResponse(rehearsed.model_dump(mode="json"))
+    accepted = await run_in_threadpool(jobs.submit, submission, strict=prefer.strict, named=named)
+    job = await _read(accepted.job_id, jobs, events, within_s=prefer.wait_s)
     _describe(job, response)
     response.headers.update({"Location": job.urls.self, **prefer.headers})
-    if job.done:
+    if accepted.replayed:
+        response.headers[REPLAYED] = "true"
+    if job.done and prefer.wait_s is not None:
         response.status_code = 200
     return job
 

@@ -3,7 +3,7 @@
 import copy
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
@@ -19,10 +19,11 @@ from app.idempotency import Named
 from app.images import ImageService
 from app.records import find
 from app.resolve import choose_model, resolve
-from app.resources import DryRun, Job
+from app.resources import DryRun, Image, Job
 from app.schemas import JobSubmission
 from app.source_images import SourceImages
-from app.views import Findings, job_view, listed, status_of
+from app.views import Findings, image_view, job_view, listed, status_of
+from protocol.event_log import StreamId
 from protocol.idempotency import NameTaken, Once
 from protocol.job_store import DEFAULT_TENANT, JobRecord, JobStore
 from protocol.messages import MAX_SEED, JobRequest, ModelInfo
@@ -87,19 +88,38 @@ class JobService:
 
     def get(self, job_id: str) -> Job:
         """The job as it stands. Raises JobNotFound, Expired."""
-        record = find(self._store, job_id, tenant=self.tenant)
-        now = time.time()
-        return job_view(record, self._findings(record, now=now), now=now)
+        return self._view(self._record(job_id))
+
+    def look(self, job_id: str) -> tuple[Job, StreamId | None]:
+        """The job, and where its end was told, if it was. Raises like `get`."""
+        record = self._record(job_id)
+        return self._view(record), record.done_event
+
+    def done_event(self, job_id: str) -> StreamId | None:
+        """Where the job's end was told. Raises like `get`."""
+        return self._record(job_id).done_event
+
+    def finished(self, job_id: str, indices: Iterable[int]) -> list[Image]:
+        """Those of the images that are, of a job that is known to be the tenant's."""
+        found = self._store.manifests(job_id, indices)
+        return [image_view(job_id, manifest) for manifest in found.values()]
 
     def is_done(self, job_id: str) -> bool:
         """Whether nothing more will happen to it; cheaper than `get`."""
-        return find(self._store, job_id, tenant=self.tenant).status.done
+        return self._record(job_id).status.done
 
     def cancel(self, job_id: str) -> tuple[Job, bool]:
         """The job afterwards, and whether there was anything to cancel. Raises like `get`."""
-        find(self._store, job_id, tenant=self.tenant)
+        self._record(job_id)
         before = self._store.cancel(job_id)
         return self.get(job_id), before is not None and not before.done
+
+    def _record(self, job_id: str) -> JobRecord:
+        return find(self._store, job_id, tenant=self.tenant)
+
+    def _view(self, record: JobRecord) -> Job:
+        now = time.time()
+        return job_view(record, self._findings(record, now=now), now=now)
 
     def _resolved(self, asked: JobSubmission, *, strict: bool) -> _Resolved:
         model = choose_model(asked.model, self._registry.models())

@@ -45,6 +45,13 @@ class Image(ImageManifest):
     url: str
 
 
+class Preview(BaseModel):
+    """What the first unfinished images look like by now, 16 at most, on one sheet."""
+
+    png: str = Field(description="The file, in base64.")
+    url: str = Field(description="Where the latest one is.")
+
+
 class JobProblem(BaseModel):
     """Why a job failed while it ran; the request itself was fine."""
 

@@ -7,13 +7,14 @@ from fastapi import FastAPI
 
 from app.errors import ApiError, FieldError, InvalidRequest
 from app.problems import MEDIA_TYPE, Problem, problem_of
+from app.resources import Preview
 
 SCHEMAS = "#/components/schemas/"
 DESCRIPTION = """\
 Images from denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020).
 
 `POST /v1/jobs` queues a job and answers at once; `GET /v1/jobs/{id}` with `Prefer: wait=30` holds
-its answer until the job is done. The same seed gives the same pixels, whatever else is running.
+its answer until the job is done, and `GET /v1/jobs/{id}/events` tells it while it happens. The same seed gives the same pixels, whatever else is running.
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code`. Every answer carries an
 `X-Request-Id`: yours, if you sent one.
@@ -21,14 +22,15 @@ Every error is `application/problem+json` (RFC 9457) with a stable `code`. Every
 
 
 class DocumentedAPI(FastAPI):
-    """FastAPI, whose document knows the schema that `documented` refers to."""
+    """FastAPI, whose document knows the schemas that only `documented` or an event refers to."""
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:
-            schema = Problem.model_json_schema(ref_template=SCHEMAS + "{model}")
-            parts = schema.pop("$defs")
-            super().openapi()["components"]["schemas"].update(parts, Problem=schema)
+            schemas = super().openapi()["components"]["schemas"]
+            for model in (Problem, Preview):
+                schema = model.model_json_schema(ref_template=SCHEMAS + "{model}")
+                schemas.update(schema.pop("$defs", {}), **{model.__name__: schema})
         return super().openapi()
 
 

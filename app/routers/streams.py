@@ -56,6 +56,7 @@ WantsPreviews = Annotated[
 
 @router.get(
     "/events",
+    status_code=200,  # FastAPI would look for it in the response's own constructor
     summary="Listen to a job",
     dependencies=[Depends(no_unknown_query)],
     response_class=EventStream,

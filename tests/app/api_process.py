@@ -60,6 +60,10 @@ class ApiProcess:
     def threads(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
 
+    def files(self) -> int:
+        """How many it has open, sockets included."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def _announced(self) -> str | None:
         found = LISTENING.search("".join(self.log))
         return found and found[1]

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from httpx2 import Client, EventSource, Response, ServerSentEvent, TransportError
 
-COME_BACK_S = 0.05
+COME_BACK_S = 0.25
 GIVE_UP_S = 60.0
 
 
@@ -48,6 +48,7 @@ def listening(client: Client, url: str, *, since: str = "") -> Iterator[Iterator
 class Follower:
     """Follows a job to its end, whatever happens to the server."""
 
+    client: Client
     url: str
     heard: list[Event] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
@@ -63,10 +64,7 @@ class Follower:
 
     def _listen(self) -> None:
         headers = {"Last-Event-ID": self.heard[-1].id} if self.heard else {}
-        with (
-            Client(timeout=GIVE_UP_S) as client,
-            client.stream("GET", self.url, headers=headers) as response,
-        ):
+        with self.client.stream("GET", self.url, headers=headers) as response:
             self.answers.append(response.status_code)
             if response.status_code == 200:
                 self.heard.extend(events_of(response))

@@ -9,6 +9,9 @@ from httpx2 import Client
 from redis import Redis
 from starlette.testclient import TestClient
 
+from app import deps
+from app.main import create_app
+from app.settings import Settings
 from protocol import keys
 from protocol.preview_store import PreviewStore
 from tests.app.api_process import ApiProcess
@@ -250,6 +253,16 @@ def test_what_cannot_be_listened_to_is_an_error_and_no_stream(
     job = submit(client)
     refused = problem(client.get(f"{job['urls']['events']}?x=1"), 422, "invalid_request")
     assert pointers(refused) == ["/x"]
+
+
+def test_another_tenants_job_is_not_there_to_listen_to(
+    redis_server: RedisServer, redis: Redis, worker: PlayedWorker
+) -> None:
+    app = create_app(Settings(redis_url=redis_server.url))
+    with TestClient(app) as client:
+        url = submit(client)["urls"]["events"]
+        app.dependency_overrides[deps._tenant] = lambda: "bob"
+        problem(client.get(url), 404, "job_not_found")
 
 
 def test_listeners_outlive_a_redis_that_comes_back(

@@ -14,7 +14,9 @@ DESCRIPTION = """\
 Images from denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020).
 
 `POST /v1/jobs` queues a job and answers at once; `GET /v1/jobs/{id}` with `Prefer: wait=30` holds
-its answer until the job is done, and `GET /v1/jobs/{id}/events` tells it while it happens. The same seed gives the same pixels, whatever else is running.
+its answer until the job is done, and `GET /v1/jobs/{id}/events` tells it while it happens. The
+same seed gives the same pixels, whatever else is running. A submission whose answer was lost may be
+sent again, under the same `Idempotency-Key`.
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code`. Every answer carries an
 `X-Request-Id`: yours, if you sent one.

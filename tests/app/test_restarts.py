@@ -9,7 +9,7 @@ import pytest
 from httpx2 import Client
 
 from tests.app.api_process import ApiProcess
-from tests.app.listening import Follower
+from tests.app.listening import Follower, listening
 from tests.app.played_worker import PlayedWorker
 from tests.conftest import RedisServer, until
 
@@ -29,6 +29,18 @@ def following(urls: list[str]) -> Iterator[list[Follower]]:
         for thread in threads:
             thread.join(ENDED_S)
         assert not any(thread.is_alive() for thread in threads)
+
+
+def test_those_who_listen_are_let_go_when_the_process_leaves(
+    api: ApiProcess, worker: PlayedWorker
+) -> None:
+    with api.client() as client:
+        job = client.post("/v1/jobs", json={}).json()
+        with listening(client, job["urls"]["events"]) as events:
+            next(events)
+            api.process.send_signal(signal.SIGTERM)
+            assert "done" not in {event.name for event in events}  # a stream cut short raises
+    assert api.process.wait(timeout=ENDED_S) == 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -133,7 +133,7 @@ class JobService:
 
     def _submitted(self, once: Once) -> str | None:
         """The job of this name. Raises IdempotencyKeyReused where it was asked for differently."""
-        found = once.find(self._submitting)
+        found = once.find(self._store.redis)
         if found is not None and found.body_sha256 != once.body_sha256:
             raise IdempotencyKeyReused
         return None if found is None else found.job_id

@@ -133,6 +133,9 @@ class InvalidRequest(ApiError):
 
     status, code, title = 422, "invalid_request", "Invalid request"
     explanation = "The request is refused; `errors` says which fields, and why."
+    example: ClassVar[FieldError] = FieldError(
+        pointer="/sampler/steps", detail="The model has T = 1000 steps."
+    )
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{e.pointer or 'body'}: {e.detail}" for e in errors[:3]))
@@ -151,9 +154,10 @@ class IdempotencyKeyReused(InvalidRequest):
 
     code, title = "idempotency_key_reused", "Idempotency key reused"
     explanation = "The Idempotency-Key was sent with another body in the last 24 hours."
+    example = FieldError(pointer="", detail=explanation)
 
-    def __init__(self, errors: Sequence[FieldError] = ()) -> None:
-        super().__init__(errors or [FieldError(pointer="", detail=self.explanation)])
+    def __init__(self, errors: Sequence[FieldError] = (example,)) -> None:
+        super().__init__(errors)
 
 
 class Internal(ApiError):

@@ -105,12 +105,11 @@ class JobFeed:
         return _written(missed) + (_done(sight) if sight.ended else _progress(sight))
 
     def _news_in(self, sight: Sight | None) -> bytes:
-        """The end, or how far it is by now, where that is new and the last word is long enough
-        ago."""
+        """The end; or how far it is, where that is new and the last word is long enough ago."""
+        if sight is not None and sight.ended:
+            return _done(sight)
         now_s = asyncio.get_running_loop().time()
-        if sight is None or sight.ended:
-            return b"" if sight is None else _done(sight)
-        if now_s < self._due_s:
+        if sight is None or now_s < self._due_s:
             return b""
         is_new, self._told = sight.json != self._told, sight.json
         self._due_s = now_s + max(SHORTEST_GAP_S, len(sight.json) / PROGRESS_BYTES_PER_S)

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.errors import ApiError, FieldError, InvalidRequest
+from app.errors import ApiError, InvalidRequest
 from app.problems import MEDIA_TYPE, Problem, problem_of
 from app.resources import Preview
 
@@ -65,5 +65,5 @@ def _example(kind: type[ApiError]) -> dict[str, Any]:
 
 def _instance(kind: type[ApiError]) -> ApiError:
     if issubclass(kind, InvalidRequest):
-        return kind([FieldError(pointer="/sampler/steps", detail="The model has T = 1000 steps.")])
+        return kind([kind.example])
     return kind()

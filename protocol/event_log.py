@@ -48,14 +48,14 @@ class JobEvent:
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
-        """As written by `emit` in prelude.lua."""
+        """As written by `emit` in prelude.lua. What others may have written is nobody's event."""
         raw_id, fields = entry
-        index = fields.get(b"index")
+        index = fields.get(b"index", b"")
         return cls(
             id=StreamId.parse(raw_id.decode()) or BEGINNING,
-            job_id=fields[b"job"].decode(),
-            kind=fields[b"event"].decode(),
-            index=int(index) if index else None,
+            job_id=fields.get(b"job", b"").decode(errors="replace"),
+            kind=fields.get(b"event", b"").decode(errors="replace"),
+            index=int(index) if index.isdigit() else None,
         )
 
 

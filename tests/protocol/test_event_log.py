@@ -1,6 +1,6 @@
 """Places in the stream, and what happened between two of them."""
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -54,6 +54,17 @@ def test_what_was_missed_is_the_jobs_own_and_between_the_places(redis: Redis) ->
     assert missed is not None
     assert [(event.kind, event.index) for event in missed] == [("running", None), ("image", 3)]
     assert all(since < event.id <= until for event in missed)
+
+
+def test_what_somebody_else_wrote_is_read_as_nobodys(redis: Redis) -> None:
+    since = _newest_after(redis, {"job": "job_1", "event": "image", "index": 1})
+    until = _newest_after(redis, {b"x": b"\xff", "index": "-1", "job": b"\xff"})
+    assert EventLog(redis).missed("job_1", since=since, until=until) == []
+
+
+def _newest_after(redis: Redis, entry: dict[Any, Any]) -> StreamId:
+    redis.xadd(keys.events(), entry)
+    return _newest(redis)
 
 
 def test_what_was_trimmed_or_is_long_ago_or_is_to_come_cannot_be_told(redis: Redis) -> None:

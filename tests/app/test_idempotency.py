@@ -3,6 +3,7 @@
 import signal
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tests.app.played_worker import PlayedWorker
 from tests.conftest import RedisServer, until
 
 AT_ONCE = 16
+CLIENTS = 8
 
 
 def post(client: Client, key: str, content: str | None = None, **body: Any) -> Response:
@@ -208,19 +210,26 @@ def test_an_answer_lost_with_its_api_is_found_by_the_next(
 def test_whenever_the_api_is_killed_each_key_makes_one_job(
     redis_server: RedisServer, worker: PlayedWorker, redis: Redis
 ) -> None:
-    names = [uuid.uuid4().hex for _ in range(40)]
+    sent: dict[str, str | None] = {}  # by key: the job that was answered, if any was
+
+    def post_until_cut_off(client: Client) -> None:
+        with suppress(TransportError):
+            while True:
+                name = uuid.uuid4().hex
+                sent[name] = None
+                sent[name] = post(client, name).json()["id"]
+
+    with (
+        ApiProcess.start(redis_server.url) as api,
+        api.client() as client,
+        ThreadPoolExecutor(CLIENTS) as pool,
+    ):
+        for _ in range(CLIENTS):
+            pool.submit(post_until_cut_off, client)
+        until(lambda: records(redis) > CLIENTS)
+        api.process.send_signal(signal.SIGKILL)
     with ApiProcess.start(redis_server.url) as api, api.client() as client:
-        with ThreadPoolExecutor(8) as pool:
-            answers = [pool.submit(post, client, name) for name in names]
-            until(lambda: records(redis) > 5)
-            api.process.send_signal(signal.SIGKILL)
-        heard = {
-            name: answer.result().json()["id"]
-            for name, answer in zip(names, answers, strict=True)
-            if answer.exception() is None
-        }
-    with ApiProcess.start(redis_server.url) as api, api.client() as client:
-        found = {name: post(client, name).json()["id"] for name in names}
-    assert 0 < len(heard) < len(names)
-    assert heard.items() <= found.items()
-    assert records(redis) == len(set(found.values())) == len(names)
+        found = {name: post(client, name).json()["id"] for name in sent}
+    assert sum(job_id is None for job_id in sent.values()) == CLIENTS
+    assert all(job_id in (None, found[name]) for name, job_id in sent.items())
+    assert records(redis) == len(set(found.values())) == len(sent)

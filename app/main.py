@@ -17,7 +17,7 @@ from app.jobs import JobService
 from app.middleware import BodyLimit, RequestId
 from app.models import ModelService
 from app.openapi import DESCRIPTION, DocumentedAPI
-from app.routers import images, jobs, models, streams, system
+from app.routers import images, jobs, models, streams, system, verify
 from app.settings import Settings
 from protocol.event_log import EventLog
 from protocol.registry import Registry
@@ -49,7 +49,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     problems.install(app)
-    for router in (jobs.router, streams.router, images.router, models.router, system.router):
+    for router in (
+        jobs.router,
+        streams.router,
+        images.router,
+        verify.router,
+        models.router,
+        system.router,
+    ):
         app.include_router(router)
     return app
 

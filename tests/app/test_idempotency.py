@@ -155,11 +155,11 @@ def test_a_key_is_kept_for_a_day_and_only_as_a_hash(
     assert b"4711" not in name + (redis.get(name) or b"")
 
 
-def test_the_replay_of_a_job_that_is_gone_finds_none(
-    client: TestClient, worker: PlayedWorker, redis: Redis
+def test_the_replay_of_a_job_that_was_deleted_finds_none(
+    client: TestClient, worker: PlayedWorker
 ) -> None:
-    job_id = post(client, "k").json()["id"]
-    redis.delete(keys.job(job_id))
+    job = post(client, "k").json()
+    assert client.delete(job["urls"]["self"]).status_code == 204
     problem(post(client, "k"), 404, "job_not_found")
 
 

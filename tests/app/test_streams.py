@@ -250,13 +250,11 @@ def test_previews_are_for_those_who_ask_and_drawn_because_they_do(
         assert "preview" not in {event.name for event in blind}
 
 
-def test_a_job_that_is_deleted_has_no_more_to_tell(
-    live: Client, worker: PlayedWorker, redis: Redis
-) -> None:
+def test_a_job_that_is_deleted_has_no_more_to_tell(live: Client, worker: PlayedWorker) -> None:
     job_id, url = queued(live)
     with listening(live, url) as events:
         next(events)
-        redis.delete(keys.job(job_id))
+        assert live.delete(f"/v1/jobs/{job_id}").status_code == 204
         assert "done" not in {event.name for event in events}
     problem(live.get(url), 404, "job_not_found")
 

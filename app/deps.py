@@ -10,11 +10,14 @@ from redis import Redis
 from app import prefer
 from app.errors import FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
 from app.events import JobEvents
+from app.feeds import Feeds
 from app.images import ImageService
+from app.job_source import JobSource
 from app.jobs import JobService
 from app.models import ModelService
 from app.prefer import Preferences
 from app.ranges import Conditions, conditions
+from protocol.event_log import EventLog
 from protocol.job_store import DEFAULT_TENANT
 from protocol.messages import JOB_ID_PATTERN, MAX_INDEX, MODEL_NAME_PATTERN
 
@@ -47,6 +50,11 @@ async def _models(request: Request) -> ModelService:
 async def _events(request: Request) -> JobEvents:
     events: JobEvents = request.state.events
     return events
+
+
+async def _feeds(request: Request) -> Feeds:
+    feeds: Feeds = request.state.feeds
+    return feeds
 
 
 async def _redis(request: Request) -> Redis:
@@ -117,6 +125,7 @@ Jobs = Annotated[JobService, Depends(_jobs)]
 Images = Annotated[ImageService, Depends(_images)]
 Models = Annotated[ModelService, Depends(_models)]
 Events = Annotated[JobEvents, Depends(_events)]
+Feeding = Annotated[Feeds, Depends(_feeds)]
 RedisClient = Annotated[Redis, Depends(_redis)]
 MetadataFilters = Annotated[list[tuple[str, str]], Depends(metadata_filters)]
 IfCurrent = Annotated[Conditions, Depends(conditions)]
@@ -124,6 +133,14 @@ Prefer = Annotated[Preferences, Depends(_preferences)]
 JobId = Annotated[
     str, Path(pattern=JOB_ID_PATTERN, examples=["job_01a20918a6ec77258447f014f91a19f9"])
 ]
+
+
+async def _source(request: Request, job_id: JobId, jobs: Jobs, images: Images) -> JobSource:
+    log: EventLog = request.state.event_log
+    return JobSource(job_id, jobs, images, log)
+
+
+Source = Annotated[JobSource, Depends(_source)]
 ImageIndex = Annotated[
     int, Path(ge=0, le=MAX_INDEX, description="Absolute: starts at first_index.")
 ]

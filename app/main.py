@@ -11,13 +11,15 @@ from starlette.middleware import Middleware
 
 from app import connections, problems
 from app.events import JobEvents
+from app.feeds import Feeds
 from app.images import ImageService
 from app.jobs import JobService
 from app.middleware import BodyLimit, RequestId
 from app.models import ModelService
 from app.openapi import DESCRIPTION, DocumentedAPI
-from app.routers import images, jobs, models, system, verify
+from app.routers import images, jobs, models, streams, system, verify
 from app.settings import Settings
+from protocol.event_log import EventLog
 from protocol.registry import Registry
 
 
@@ -29,6 +31,8 @@ class State(TypedDict):
     images: ImageService
     models: ModelService
     events: JobEvents
+    event_log: EventLog
+    feeds: Feeds
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -45,7 +49,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     problems.install(app)
-    for router in (jobs.router, images.router, verify.router, models.router, system.router):
+    for router in (
+        jobs.router,
+        streams.router,
+        images.router,
+        verify.router,
+        models.router,
+        system.router,
+    ):
         app.include_router(router)
     return app
 
@@ -58,6 +69,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[State]:
     listening = connections.for_listening(url)
     events = app.state.events = JobEvents(listening)
     listener = asyncio.create_task(events.listen())
+    feeds = Feeds(events)
     try:
         yield State(
             redis=redis,
@@ -65,8 +77,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[State]:
             images=ImageService(redis),
             models=ModelService(Registry(redis)),
             events=events,
+            event_log=EventLog(redis),
+            feeds=feeds,
         )
     finally:
+        await feeds.close()
         listener.cancel()
         with suppress(asyncio.CancelledError):
             await listener

@@ -45,6 +45,13 @@ class Image(ImageManifest):
     url: str
 
 
+class Preview(BaseModel):
+    """What the first unfinished images look like by now, 16 at most, on one sheet."""
+
+    png: str = Field(description="The file, in base64.")
+    url: str = Field(description="Where the latest one is.")
+
+
 class JobProblem(BaseModel):
     """Why a job failed while it ran; the request itself was fine."""
 
@@ -75,6 +82,7 @@ class JobUrls(BaseModel):
 
     self: str
     cancel: str
+    events: str
     images: str
     archive: str
     grid: str
@@ -101,6 +109,27 @@ class JobItem(BaseModel):
     expires_at: Time | None
     urls: JobUrls
     metadata: dict[str, Any]
+
+
+class Cost(BaseModel):
+    """What a job would take."""
+
+    images: int
+    steps: int = Field(description="Denoising steps of all images; `progress.steps_total`.")
+    forward_evaluations: int = Field(
+        description="Images that the network is asked for: one a step, two with guidance other "
+        "than 1."
+    )
+    bytes: int = Field(description="Of the images' storage, estimated from above.")
+
+
+class DryRun(BaseModel):
+    """A job as it would be queued; nothing was."""
+
+    object: Literal["dry_run"] = "dry_run"
+    model: ModelRef
+    request: JobRequest = Field(description="As resolved, with the seed that was drawn for it.")
+    cost: Cost
 
 
 class Job(JobItem):

@@ -4,6 +4,7 @@ PREFIX = "denoised"
 IMAGES_PER_BUCKET = 100
 RECORD_KEPT_S = 7 * 86_400  # after the images are gone: status `expired`
 TOMBSTONE_KEPT_S = 30 * 86_400  # after the record is gone: 410
+IDEMPOTENCY_KEPT_S = 86_400  # after the submission
 WAKE_HINTS = 16
 
 
@@ -55,6 +56,11 @@ def png_prefix(job_id: str) -> str:
 def tombstone(job_id: str) -> str:
     """String: the tenant whose job was here once."""
     return f"{PREFIX}:gone:{job_id}"
+
+
+def idempotency(tenant: str, key_sha256: str) -> str:
+    """String: what was sent under a tenant's Idempotency-Key, as a sha256, and the job it made."""
+    return f"{PREFIX}:idem:{tenant}:{key_sha256}"
 
 
 def jobs(tenant: str) -> str:

@@ -22,8 +22,10 @@ local function now()
   return string.format('%d.%06d', t[1], t[2])
 end
 
-local function emit(event)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', 100000, '*', 'job', JOB, 'event', event)
+-- Returns the entry's id. `index` is of the image that it tells of, if it does.
+local function emit(event, index)
+  return redis.call('XADD', EVENTS, 'MAXLEN', '~', 100000, '*', 'job', JOB, 'event', event,
+    'index', index or '')
 end
 
 local function is_open(status)
@@ -71,7 +73,7 @@ local function finish(status, error)
   end
   redis.call('ZADD', EXPIRING, at + ttl + RECORD_KEPT_S, JOB .. ':' .. field('tenant'))
   forget_expired()
-  emit('done')
+  redis.call('HSET', RECORD, 'done_event', emit('done'))
 end
 
 -- A job may run for timeout_s at most, by the server's clock.

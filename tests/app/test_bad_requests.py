@@ -229,7 +229,7 @@ def test_only_json_is_taken(client: TestClient, media_type: str | None) -> None:
     problem(response, 415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize("query", ["dry_run=true", "wait=5"])
+@pytest.mark.parametrize("query", ["dryrun=true", "wait=5"])
 def test_a_query_nobody_reads_is_refused(client: TestClient, query: str) -> None:
     response = client.post(f"/v1/jobs?{query}", json={})
     name = query.partition("=")[0]

@@ -54,8 +54,8 @@ audit: .venv/dev  ## Known vulnerabilities in what is pinned. Needs a network.
 clean:  ## The virtual environment and caches; neither data nor runs.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.venv/run: requirements/api.txt requirements/worker.txt requirements/launch.txt \
-		requirements/constraints.txt | .venv/bin/python
+.venv/run: requirements/api.txt requirements/worker.txt requirements/webhooks.txt \
+		requirements/launch.txt requirements/constraints.txt | .venv/bin/python
 	@echo "installing what the service needs into .venv (some minutes the first time)"
 	@$(INSTALL) -r requirements/launch.txt
 	@touch $@

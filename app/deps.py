@@ -6,6 +6,7 @@ from fastapi import Depends, Header, Path, Request
 from redis import Redis
 
 from app import prefer
+from app.deliveries import DeliveryService
 from app.errors import FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
 from app.events import JobEvents
 from app.images import ImageService
@@ -13,7 +14,12 @@ from app.jobs import JobService
 from app.models import ModelService
 from app.prefer import Preferences
 from protocol.job_store import DEFAULT_TENANT
-from protocol.messages import JOB_ID_PATTERN, MAX_INDEX, MODEL_NAME_PATTERN
+from protocol.messages import (
+    DELIVERY_ID_PATTERN,
+    JOB_ID_PATTERN,
+    MAX_INDEX,
+    MODEL_NAME_PATTERN,
+)
 
 
 async def _tenant() -> str:
@@ -32,6 +38,11 @@ async def _jobs(request: Request, tenant: Tenant) -> JobService:
 async def _images(request: Request, tenant: Tenant) -> ImageService:
     images: ImageService = request.state.images
     return images.of(tenant)
+
+
+async def _deliveries(request: Request, tenant: Tenant) -> DeliveryService:
+    deliveries: DeliveryService = request.state.deliveries
+    return deliveries.of(tenant)
 
 
 async def _models(request: Request) -> ModelService:
@@ -86,12 +97,16 @@ async def no_unknown_query(request: Request) -> None:
 
 Jobs = Annotated[JobService, Depends(_jobs)]
 Images = Annotated[ImageService, Depends(_images)]
+Deliveries = Annotated[DeliveryService, Depends(_deliveries)]
 Models = Annotated[ModelService, Depends(_models)]
 Events = Annotated[JobEvents, Depends(_events)]
 RedisClient = Annotated[Redis, Depends(_redis)]
 Prefer = Annotated[Preferences, Depends(_preferences)]
 JobId = Annotated[
     str, Path(pattern=JOB_ID_PATTERN, examples=["job_01a20918a6ec77258447f014f91a19f9"])
+]
+DeliveryId = Annotated[
+    str, Path(pattern=DELIVERY_ID_PATTERN, examples=["msg_01a20918a6ec77258447f014f91a19f9"])
 ]
 ImageIndex = Annotated[
     int, Path(ge=0, le=MAX_INDEX, description="Absolute: starts at first_index.")

@@ -24,6 +24,7 @@ from protocol.messages import MAX_SEED, JobRequest, ModelInfo
 from protocol.registry import Registry
 from protocol.shard_queue import ShardQueue
 from protocol.states import JobState
+from protocol.webhook_policy import WebhookPolicy
 
 
 class JobService:
@@ -31,8 +32,8 @@ class JobService:
 
     tenant = DEFAULT_TENANT
 
-    def __init__(self, redis: Redis, *, submitting: Redis) -> None:
-        self._submitting = submitting
+    def __init__(self, redis: Redis, *, submitting: Redis, webhook_policy: WebhookPolicy) -> None:
+        self._submitting, self._webhook_policy = submitting, webhook_policy
         self._store = JobStore(redis)
         self._submit_store = JobStore(submitting)
         self._registry = Registry(redis)
@@ -51,7 +52,8 @@ class JobService:
         is, or, if `strict`, where nobody serves it now.
         """
         model = choose_model(asked.model, self._registry.models())
-        request = resolve(asked, model, seed=secrets.randbelow(MAX_SEED + 1))
+        seed = secrets.randbelow(MAX_SEED + 1)
+        request = resolve(asked, model, seed=seed, webhook_policy=self._webhook_policy)
         if strict and not self._is_served(model.name):
             raise NoWorker(f"No live worker serves {model.name}.")
         sources = SourceImages(self._images).read(tasks.images_of(asked), model)

@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse
 from app.errors import (
     ApiError,
     BodyTooLarge,
+    DeliveryNotFound,
     FieldError,
     ImageNotFound,
     Internal,
@@ -59,6 +60,7 @@ OF_PATH_PARAMETER: dict[str, type[ApiError]] = {
     "job_id": JobNotFound,
     "index": ImageNotFound,
     "name": ModelNotFound,
+    "delivery_id": DeliveryNotFound,
 }
 WORDS = {
     "extra_forbidden": "There is no such field.",

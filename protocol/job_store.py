@@ -1,5 +1,6 @@
 """The job's record in Redis: submitted in one transaction, moved on by scripts alone."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +10,7 @@ from typing import Any, cast
 from redis import Redis
 from redis.client import Pipeline
 
-from protocol import keys
+from protocol import keys, webhook_store
 from protocol.messages import ImageManifest, JobError, JobRequest
 from protocol.states import JobState
 
@@ -109,6 +110,7 @@ class JobStore:
                     "attempts": 0,
                     "error": "",
                     "created_at": f"{created_at:.6f}",
+                    **_webhook_fields(request),
                 },
             )
             for name, pixels in (sources or {}).items():
@@ -212,6 +214,8 @@ class JobStore:
                 keys.events(),
                 keys.tombstone(job_id),
                 keys.sources(job_id),
+                keys.delivery(webhook_store.of_job(job_id)),
+                keys.deliveries_due(),
             ],
             args=[
                 job_id,
@@ -223,6 +227,18 @@ class JobStore:
                 *args,
             ],
         )
+
+
+def _webhook_fields(request: JobRequest) -> Mapping[Any, str]:
+    """What the script that ends the job needs to tell of it."""
+    if request.webhook is None:
+        return {}
+    about = {"task": request.task, "model": request.model, "metadata": request.metadata}
+    return {
+        "webhook_url": request.webhook.url,
+        "webhook_events": ",".join(request.webhook.events),
+        "webhook_about": json.dumps(about),
+    }
 
 
 def _record(job_id: str, raw: dict[bytes, bytes]) -> JobRecord:

@@ -1,11 +1,12 @@
 -- Shared by all job scripts, which run as: this text, then their own.
 --
 -- KEYS: 1 record, 2 images, 3 epochs, 4 leases, 5 in-flight, 6 events, 7 tombstone,
---       8 sources
+--       8 sources, 9 delivery of its webhook, 10 deliveries due
 -- ARGV: 1 job id, 2 record kept (s), 3 tombstone kept (s), 4 png key prefix, 5 images per bucket,
 --       6 waiting line key prefix, then the script's own, which it finds as ARGS[1] ...
 local RECORD, IMAGES, EPOCHS, LEASES, IN_FLIGHT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local EVENTS, TOMBSTONE, SOURCES = KEYS[6], KEYS[7], KEYS[8]
+local DELIVERY, DELIVERIES_DUE = KEYS[9], KEYS[10]
 local JOB, RECORD_KEPT_S, TOMBSTONE_KEPT_S = ARGV[1], ARGV[2], ARGV[3]
 local PNG_PREFIX, IMAGES_PER_BUCKET, WAITING_PREFIX = ARGV[4], ARGV[5], ARGV[6]
 local ARGS = {unpack(ARGV, 7)}
@@ -36,6 +37,18 @@ local function leave_waiting_line()
   redis.call('ZREM', WAITING_PREFIX .. field('model'), JOB)
 end
 
+-- The webhook of this end, for a sender to take: due at once, kept as long as the record.
+local function tell_webhook(status, error, at, kept_s)
+  local wanted = field('webhook_events')
+  if not wanted or not string.find(wanted, 'job.' .. status, 1, true) then return end
+  redis.call('HSET', DELIVERY, 'tenant', field('tenant'), 'job', JOB, 'type', 'job.' .. status,
+    'url', field('webhook_url'), 'about', field('webhook_about'), 'occurred_at', at,
+    'images_done', field('images_done'), 'n', field('n'), 'error', error,
+    'state', 'pending', 'tries', 0, 'next_at', at, 'attempts', '[]')
+  redis.call('EXPIRE', DELIVERY, kept_s)
+  redis.call('ZADD', DELIVERIES_DUE, at, string.match(DELIVERY, '[^:]+$'))
+end
+
 -- The only place where a job ends: once, with its keys' days counted from here.
 local function finish(status, error)
   local ttl = tonumber(field('ttl_s'))
@@ -52,6 +65,7 @@ local function finish(status, error)
   for bucket = 0, math.floor((field('n') - 1) / IMAGES_PER_BUCKET) do
     redis.call('EXPIRE', PNG_PREFIX .. bucket, ttl)
   end
+  tell_webhook(status, error or '', at, ttl + RECORD_KEPT_S)
   emit('done')
 end
 

@@ -14,7 +14,7 @@ def _of_text(parse: Callable[[str], object]) -> BeforeValidator:
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
-Networks = Annotated[tuple[InstanceOf[Network], ...], NoDecode, _of_text(parse_networks)]
+Networks = Annotated[tuple[Network, ...], NoDecode, _of_text(parse_networks)]
 Ports = Annotated[tuple[InstanceOf[range], ...], NoDecode, _of_text(parse_ports)]
 
 

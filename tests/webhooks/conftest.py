@@ -1,4 +1,4 @@
-"""An endpoint, a file of secrets, jobs that end."""
+"""An endpoint and the secret it verifies with."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 
 from tests.webhooks.receiver import Receiver
-from webhooks.signing import SecretsFile, new_secret
+from webhooks.signing import new_secret
 
 SECRET = new_secret()
 
 
+def write_secret(data_dir: Path) -> None:
+    """Where a sender finds it."""
+    (data_dir / "webhook-secrets.toml").write_text(f'"*" = ["{SECRET}"]\n')
+
+
 @pytest.fixture
 def sender_dir(tmp_path: Path) -> Path:
-    """A sender's data, with its secret in it."""
-    (tmp_path / "webhook-secrets.toml").write_text(f'"*" = ["{SECRET}"]\n')
+    """A sender's data, with the secret in it."""
+    write_secret(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def secrets(sender_dir: Path) -> SecretsFile:
-    return SecretsFile(sender_dir / "webhook-secrets.toml")
 
 
 @pytest.fixture(scope="session")

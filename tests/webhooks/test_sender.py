@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from protocol.webhook_store import DeliveryState, WebhookStore, of_job
 from tests.app.played_worker import PlayedWorker
 from tests.conftest import ROOT, RedisServer, until
 from tests.jobs import submit
-from tests.webhooks.conftest import SECRET
+from tests.webhooks.conftest import SECRET, write_secret
 from tests.webhooks.jobs import EVENTS, delivery, succeed, until_state, until_tried
 from tests.webhooks.receiver import Receiver
 from tests.webhooks.sender_process import SenderProcess
@@ -26,20 +27,24 @@ AT_ONCE = "0.000001"  # of the schedule's delays
 HOURS = "10"  # the second try after 50 s: within no test
 
 
-@pytest.fixture
-def sender(redis_server: RedisServer, sender_dir: Path) -> Iterator[SenderProcess]:
-    with SenderProcess.start(
-        redis_server.url, sender_dir, WEBHOOK_RETRY_SCALE=AT_ONCE, WEBHOOK_PUBLIC_URL="https://a.b"
-    ) as sender:
-        yield sender
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis with a sender beside it, which goes through its schedule at once."""
+    data_dir = tmp_path_factory.mktemp("sender")
+    write_secret(data_dir)
+    with tempfile.TemporaryDirectory(prefix="denoised-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        environment = {"WEBHOOK_RETRY_SCALE": AT_ONCE, "WEBHOOK_PUBLIC_URL": "https://a.b"}
+        with SenderProcess.start(server.url, data_dir, **environment), server.client() as redis:
+            yield redis
+        server.kill()
 
 
-def test_an_end_arrives_signed_with_its_links(
-    sender: SenderProcess, redis: Redis, receiver: Receiver
-) -> None:
+def test_an_end_arrives_signed_with_its_links(served: Redis, receiver: Receiver) -> None:
     path = "/204?signed"
-    job_id = succeed(redis, receiver.url(path), n=2, metadata={"über": 1})
-    told = until_state(redis, job_id, DeliveryState.DELIVERED)
+    job_id = succeed(served, receiver.url(path), n=2, metadata={"über": 1})
+    told = until_state(served, job_id, DeliveryState.DELIVERED)
     (request,) = receiver.requests(path)
     assert request["verified"]
     assert request["headers"]["webhook-id"] == told.id == of_job(job_id)
@@ -53,10 +58,10 @@ def test_an_end_arrives_signed_with_its_links(
 
 
 def test_what_fails_is_sent_again_under_its_id_until_it_arrives(
-    sender: SenderProcess, redis: Redis, receiver: Receiver
+    served: Redis, receiver: Receiver
 ) -> None:
     path = "/500/3?again"
-    told = until_state(redis, succeed(redis, receiver.url(path)), DeliveryState.DELIVERED)
+    told = until_state(served, succeed(served, receiver.url(path)), DeliveryState.DELIVERED)
     requests = receiver.requests(path)
     assert [tried.status for tried in told.attempts] == [500, 500, 500, 200]
     assert {request["headers"]["webhook-id"] for request in requests} == {told.id}
@@ -64,42 +69,38 @@ def test_what_fails_is_sent_again_under_its_id_until_it_arrives(
     assert all(request["verified"] for request in requests)
 
 
-@pytest.mark.parametrize("status", [302, 307, 404, 500])
+@pytest.mark.parametrize("status", [302, 500])
 def test_what_always_fails_is_given_up_after_the_whole_schedule_and_kept(
-    sender: SenderProcess, redis: Redis, receiver: Receiver, status: int
+    served: Redis, receiver: Receiver, status: int
 ) -> None:
     elsewhere = f"/200?from={status}"
     path = f"/{status}?to={receiver.url(elsewhere)}"
-    job_id = succeed(redis, receiver.url(path))
-    told = until_state(redis, job_id, DeliveryState.FAILED)
+    job_id = succeed(served, receiver.url(path))
+    told = until_state(served, job_id, DeliveryState.FAILED)
     assert [tried.status for tried in told.attempts] == [status] * len(DELAYS_S)
     assert receiver.requests(elsewhere) == [], "redirects are not followed"
-    ((_, kept),) = WebhookStore(redis).failed("default", before=None, limit=9)
-    assert kept == told
+    given_up = WebhookStore(served).failed("default", before=None, limit=9)
+    assert told in [kept for _, kept in given_up]
 
 
-def test_an_endpoint_that_is_gone_is_asked_once(
-    sender: SenderProcess, redis: Redis, receiver: Receiver
-) -> None:
-    told = until_state(redis, succeed(redis, receiver.url("/410?gone")), DeliveryState.DISABLED)
+def test_an_endpoint_that_is_gone_is_asked_once(served: Redis, receiver: Receiver) -> None:
+    told = until_state(served, succeed(served, receiver.url("/410?gone")), DeliveryState.DISABLED)
     assert [tried.status for tried in told.attempts] == [410]
 
 
 def test_an_endpoint_that_is_busy_is_left_alone_for_as_long_as_it_says(
-    sender: SenderProcess, redis: Redis, receiver: Receiver
+    served: Redis, receiver: Receiver
 ) -> None:
-    job_id = succeed(redis, receiver.url("/429?retry-after=3000"))
-    told = until_tried(redis, job_id, 1)
+    job_id = succeed(served, receiver.url("/429?retry-after=3000"))
+    told = until_tried(served, job_id, 1)
     assert told.state is DeliveryState.PENDING
     assert told.next_at is not None
     assert 2999 < told.next_at - told.attempts[0].at < 3100
 
 
-def test_an_answer_is_read_no_further_than_it_has_to_be(
-    sender: SenderProcess, redis: Redis, receiver: Receiver
-) -> None:
+def test_an_answer_is_read_no_further_than_it_has_to_be(served: Redis, receiver: Receiver) -> None:
     path = "/endless"
-    told = until_state(redis, succeed(redis, receiver.url(path)), DeliveryState.DELIVERED)
+    told = until_state(served, succeed(served, receiver.url(path)), DeliveryState.DELIVERED)
     assert [tried.status for tried in told.attempts] == [200]
     end = until(lambda: next((line for line in receiver.told if "sent" in line), None))
     assert end["sent"] < 32 * 2**20, "what sockets hold between them, and no more"
@@ -108,12 +109,12 @@ def test_an_answer_is_read_no_further_than_it_has_to_be(
 def test_one_that_does_not_answer_is_hung_up_on_and_holds_nobody_up(
     redis_server: RedisServer, redis: Redis, receiver: Receiver, sender_dir: Path
 ) -> None:
-    with SenderProcess.start(redis_server.url, sender_dir, WEBHOOK_TIMEOUT_S="1.5"):
-        silent = [succeed(redis, receiver.url(f"/silent?{k}")) for k in range(20)]
+    with SenderProcess.start(redis_server.url, sender_dir, WEBHOOK_TIMEOUT_S="1"):
+        silent = [succeed(redis, receiver.url(f"/silent?{k}")) for k in range(10)]
         other = f"http://localhost:{receiver.port}/200?beside"
         until_state(redis, succeed(redis, other), DeliveryState.DELIVERED)
         told = until_tried(redis, silent[0], 1)
-    assert told.attempts[0].error == "no answer within 1.5 s"
+    assert told.attempts[0].error == "no answer within 1 s"
 
 
 def test_an_endpoint_that_may_not_be_reached_is_not_and_nothing_is_given_away(
@@ -202,6 +203,7 @@ def test_while_redis_is_away_it_waits_and_then_goes_on(
     with SenderProcess.start(redis_server.url, sender_dir) as sender:
         with redis_server.client() as redis:
             until(lambda: WebhookStore(redis).live_senders())
+            redis.config_set("appendfsync", "always")  # what we submit outlives a kill at once
             spec = WebhookSpec(url=receiver.url("/200?away"), events=EVENTS)
             job_id = submit(redis, n=1, webhook=spec)
         redis_server.kill()
@@ -219,6 +221,7 @@ def test_what_arrived_while_redis_was_away_is_recorded_and_not_sent_again(
 ) -> None:
     path = "/silent?unrecorded"
     with SenderProcess.start(redis_server.url, sender_dir, WEBHOOK_TIMEOUT_S="2") as sender:
+        redis.config_set("appendfsync", "always")
         job_id = succeed(redis, receiver.url(path))
         receiver.until_asked(path)
         redis_server.kill()

@@ -1,6 +1,5 @@
 """The job's record in Redis: submitted in one transaction, moved on by scripts alone."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +10,7 @@ from redis import Redis
 from redis.client import Pipeline
 
 from protocol import keys, webhook_store
-from protocol.messages import ImageManifest, JobError, JobRequest
+from protocol.messages import ImageManifest, JobAbout, JobError, JobRequest
 from protocol.states import JobState
 
 LUA = Path(__file__).parent / "lua"
@@ -233,11 +232,11 @@ def _webhook_fields(request: JobRequest) -> Mapping[Any, str]:
     """What the script that ends the job needs to tell of it."""
     if request.webhook is None:
         return {}
-    about = {"task": request.task, "model": request.model, "metadata": request.metadata}
+    about = JobAbout(task=request.task, model=request.model, metadata=request.metadata)
     return {
         "webhook_url": request.webhook.url,
         "webhook_events": ",".join(request.webhook.events),
-        "webhook_about": json.dumps(about),
+        "webhook_about": about.model_dump_json(),
     }
 
 

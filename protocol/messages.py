@@ -73,6 +73,14 @@ class WebhookSpec(Message):
     events: tuple[WebhookEvent, ...]
 
 
+class JobAbout(Message):
+    """What a webhook tells of the request."""
+
+    task: Task
+    model: str
+    metadata: dict[str, Any]
+
+
 class JobRequest(Message):
     """A job as resolved: running it again gives the same pixels."""
 

@@ -4,20 +4,22 @@ The outbox is a sorted set by due time and a hash for each delivery, so that it 
 the jobs do. A delivery is sent at least once: a lease that runs out makes it due again.
 """
 
-import json
+import logging
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pydantic import TypeAdapter
 from redis import Redis
 
 from protocol import keys
-from protocol.messages import DeliveryAttempt, JobError
+from protocol.messages import DeliveryAttempt, JobAbout, JobError
 
+log = logging.getLogger(__name__)
 LUA = Path(__file__).parent / "lua" / "webhooks"
 TEST_KEPT_S = 86_400
 ATTEMPTS_KEPT = 20  # the latest; a schedule has ten
@@ -49,8 +51,8 @@ class Delivery:
     attempts: tuple[DeliveryAttempt, ...]  # the latest, oldest first
     next_at: float | None  # when it is due
     lease: str  # of the sender that has it; "" where none has
-    job_id: str | None  # None: a test
-    about: dict[str, Any]  # what was known of the job when it was submitted
+    job_id: str | None  # None: a test, of no job
+    about: JobAbout | None
     images_done: int
     n: int
     error: JobError | None
@@ -79,7 +81,7 @@ class WebhookStore:
 
     def enqueue_test(self, delivery_id: str, url: str, *, tenant: str) -> None:
         """An event that says nothing, due now, by the way that all of them go."""
-        fields = {"tenant": tenant, "type": "webhook.test", "url": url, "about": "{}"}
+        fields = {"tenant": tenant, "type": "webhook.test", "url": url}
         fields |= {"state": DeliveryState.PENDING, "tries": "0", "attempts": "[]"}
         words = [word for field in fields.items() for word in field]
         self._scripts["enqueue"](
@@ -124,7 +126,16 @@ class WebhookStore:
             keys=[keys.deliveries_due()],
             args=[keys.delivery(""), limit, lease_s, uuid.uuid4().hex],
         )
-        return [_delivery(id_.decode(), _pairs(flat)) for id_, flat in found]
+        return list(self._readable(found))
+
+    def _readable(self, found: list[tuple[bytes, list[bytes]]]) -> Iterator[Delivery]:
+        """Without those that nothing of ours has written, which are dropped: they stop nobody."""
+        for id_, flat in found:
+            try:
+                yield _delivery(id_.decode(), _pairs(flat))
+            except (KeyError, ValueError):
+                log.warning("a delivery that cannot be read is dropped: %r", id_)
+                self.redis.zrem(keys.deliveries_due(), id_)
 
     def settle(
         self, delivery: Delivery, settlement: Settlement, attempt: DeliveryAttempt | None
@@ -190,7 +201,7 @@ def _delivery(delivery_id: str, raw: dict[bytes, bytes]) -> Delivery:
         next_at=float(text["next_at"]) if text["next_at"] else None,
         lease=text.get("lease", ""),
         job_id=text.get("job"),
-        about=json.loads(text["about"]),
+        about=JobAbout.model_validate_json(text["about"]) if text.get("about") else None,
         images_done=int(text.get("images_done", 0)),
         n=int(text.get("n", 0)),
         error=JobError.model_validate_json(text["error"]) if text.get("error") else None,

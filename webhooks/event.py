@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from protocol.messages import JobError
+from protocol.messages import JobAbout, JobError
 from protocol.webhook_store import Delivery
 
 MAX_DETAIL_CHARACTERS = 2000  # of an error; the job has all of it
@@ -15,24 +15,24 @@ def body(delivery: Delivery, *, public_url: str) -> str:
     event = {
         "type": delivery.type,
         "timestamp": _rfc3339(delivery.occurred_at),
-        "data": {} if delivery.job_id is None else _job(delivery, delivery.job_id, public_url),
+        "data": {} if delivery.about is None else _job(delivery, delivery.about, public_url),
     }
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
-def _job(delivery: Delivery, job_id: str, public_url: str) -> dict[str, Any]:
-    url = f"{public_url}/v1/jobs/{job_id}"
+def _job(delivery: Delivery, about: JobAbout, public_url: str) -> dict[str, Any]:
+    url = f"{public_url}/v1/jobs/{delivery.job_id}"
     return {
-        "id": job_id,
+        "id": delivery.job_id,
         "object": "job",
         "status": delivery.type.removeprefix("job."),
-        "task": delivery.about["task"],
-        "model": delivery.about["model"],
+        "task": about.task,
+        "model": about.model,
         "images_done": delivery.images_done,
         "images_total": delivery.n,
         "error": None if delivery.error is None else _error(delivery.error),
         "urls": {"self": url, "grid": f"{url}/grid.png"},
-        "metadata": delivery.about["metadata"],
+        "metadata": about.metadata,
     }
 
 

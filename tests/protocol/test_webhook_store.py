@@ -5,7 +5,7 @@ from redis import Redis
 
 from protocol import keys
 from protocol.job_store import JobStore
-from protocol.messages import DeliveryAttempt, JobError, WebhookEvent, WebhookSpec
+from protocol.messages import DeliveryAttempt, JobAbout, JobError, WebhookEvent, WebhookSpec
 from protocol.webhook_store import (
     ATTEMPTS_KEPT,
     Delivery,
@@ -62,7 +62,7 @@ def test_every_end_is_told_once_and_as_long_as_the_job_is_known(
     JobStore(redis).fail_job(job_id, 0, JobError(code="c", title="t", detail="d"))
     told = take(store)
     assert (told.type, told.job_id, told.url, told.tenant) == (event, job_id, URL, "default")
-    assert told.about == {"task": "sample", "model": "tiny", "metadata": {"über": [1]}}
+    assert told.about == JobAbout(task="sample", model="tiny", metadata={"über": [1]})
     assert (told.images_done, told.n) == (2 if event == "job.succeeded" else 0, 2)
     assert (told.error is not None) == (event == "job.failed")
     assert 0 <= redis.ttl(keys.job(job_id)) - redis.ttl(keys.delivery(told.id)) <= 1
@@ -150,6 +150,22 @@ def test_a_delivery_that_has_expired_is_neither_sent_nor_brought_back(
     assert not store.replay(taken)
     assert redis.zscore(keys.deliveries_due(), gone) is None
     assert not redis.exists(keys.delivery(gone), keys.delivery(held))
+
+
+def test_a_record_that_nobody_could_have_written_stops_nobody(
+    store: WebhookStore, redis: Redis
+) -> None:
+    good = of_job(succeed(redis, URL))
+    redis.set(keys.delivery("msg_string"), "x")
+    redis.hset(keys.delivery("msg_empty"), "state", "pending")
+    hostile = {"attempts": "[1]", "about": "[]", "state": "odd", "url": b"\xff"}
+    for name, value in hostile.items():
+        redis.copy(keys.delivery(good), keys.delivery(f"msg_{name}"))
+        redis.hset(keys.delivery(f"msg_{name}"), name, value)
+    for name in ("msg_string", "msg_empty", b"\xff", *(f"msg_{name}" for name in hostile)):
+        redis.zadd(keys.deliveries_due(), {name: 0})  # type: ignore[type-var]
+    assert claim(store) == [good]
+    assert redis.zrange(keys.deliveries_due(), 0, -1) == [good.encode()]
 
 
 def test_a_replay_begins_the_schedule_anew_but_does_not_double_an_attempt_under_way(

@@ -5,8 +5,8 @@
 local claimed = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now(), 'LIMIT', 0, ARGV[2])) do
   local delivery = ARGV[1] .. id
-  if redis.call('EXISTS', delivery) == 0 then
-    redis.call('ZREM', KEYS[1], id) -- it has expired, and nobody will ask for it
+  if redis.call('TYPE', delivery).ok ~= 'hash' then
+    redis.call('ZREM', KEYS[1], id) -- it has expired
   else
     due_in(KEYS[1], id, ARGV[3])
     redis.call('HSET', delivery, 'lease', ARGV[4])

@@ -17,6 +17,7 @@ from webhooks.transport import PinnedTransport, Refused
 
 CERTIFICATE = Path(__file__).parent / "hooks.test.pem"
 ALLOWED, FORBIDDEN, CLOSED = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+BODY = b"the body"
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -49,12 +50,22 @@ class Listener:
         try:
             if self._context is not None:
                 connection = self._context.wrap_socket(connection, server_side=True)
-            self.read.append(connection.recv(65536))
+            self.read.append(_request(connection))
             connection.sendall(ANSWER)
         except OSError:  # a client that does not trust us hangs up
             return
         finally:
             connection.close()
+
+
+def _request(connection: socket.socket) -> bytes:
+    """All of it: to close on what is unread would reset the connection."""
+    read = b""
+    while not read.endswith(BODY):
+        if not (part := connection.recv(65536)):
+            break
+        read += part
+    return read
 
 
 @contextmanager
@@ -103,7 +114,7 @@ def post(
         statuses = []
         async with PinnedTransport(policy, verify=verify) as transport:
             for _ in range(times):
-                request = httpx2.Request("POST", url, content=b"{}")
+                request = httpx2.Request("POST", url, content=BODY)
                 response = await transport.handle_async_request(request)
                 await response.aclose()
                 statuses.append(response.status_code)

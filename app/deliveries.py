@@ -1,6 +1,7 @@
 """Webhook deliveries, as their tenant sees them: read, listed, tried, sent again."""
 
 import copy
+import re
 from datetime import UTC, datetime
 from typing import Self
 
@@ -8,6 +9,7 @@ import uuid_utils
 from redis import Redis
 
 from app.errors import DeliveryNotFound, FieldError, InvalidRequest
+from app.page_tokens import seal, unseal
 from app.records import find
 from app.resources import Delivery, DeliveryAttempt, DeliveryList, DeliveryUrls
 from app.views import url_of
@@ -15,6 +17,8 @@ from protocol import webhook_store
 from protocol.job_store import DEFAULT_TENANT, JobStore
 from protocol.webhook_policy import WebhookPolicy
 from protocol.webhook_store import WebhookStore
+
+POSITION = re.compile(r"\d{1,12}\.\d{6}")  # when it was given up
 
 
 class DeliveryService:
@@ -67,11 +71,13 @@ class DeliveryService:
         return self.get(delivery_id), begun
 
     def failed(self, *, page_size: int, page_token: str | None) -> DeliveryList:
-        """Those given up, newest first."""
-        found = self._store.failed(self.tenant, before=page_token, limit=page_size)
+        """Those given up, newest first. Raises InvalidRequest for a token of another list."""
+        of = f"failed webhooks {self.tenant}"
+        before = None if page_token is None else unseal(page_token, of=of, shape=POSITION)[0]
+        found, rest = self._store.failed(self.tenant, before=before, limit=page_size)
         return DeliveryList(
-            data=[_view(delivery) for _, delivery in found],
-            next_page_token=found[-1][0] if len(found) == page_size else None,
+            data=[_view(delivery) for delivery in found],
+            next_page_token=None if rest is None else seal(rest, of=of),
         )
 
     def _find(self, delivery_id: str) -> webhook_store.Delivery:

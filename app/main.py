@@ -17,11 +17,18 @@ from app.jobs import JobService
 from app.middleware import BodyLimit, RequestId
 from app.models import ModelService
 from app.openapi import DESCRIPTION, DocumentedAPI
-from app.routers import images, jobs, models, system, webhooks
+from app.routers import images, jobs, models, system, verify, webhooks
 from app.settings import Settings
 from protocol.registry import Registry
 
-_ROUTERS = (jobs.router, images.router, webhooks.router, models.router, system.router)
+_ROUTERS = (
+    jobs.router,
+    images.router,
+    verify.router,
+    webhooks.router,
+    models.router,
+    system.router,
+)
 
 
 class State(TypedDict):

@@ -14,7 +14,7 @@ from protocol.messages import (
     SamplerSpec,
     Variance,
 )
-from protocol.webhook_policy import WebhookPolicy
+from protocol.webhook_policy import PUBLIC_ONLY, WebhookPolicy
 
 
 def choose_model(name: str | None, models: Mapping[str, ModelInfo]) -> ModelInfo:
@@ -35,7 +35,7 @@ def resolve(
     model: ModelInfo,
     *,
     seed: int,
-    webhook_policy: WebhookPolicy,
+    webhook_policy: WebhookPolicy = PUBLIC_ONLY,
 ) -> JobRequest:
     """The job as it will run, but for its images; `seed` where the client named none.
 

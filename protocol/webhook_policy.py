@@ -86,6 +86,9 @@ class WebhookPolicy:
         return None if self.may_reach(address) else "Webhooks do not go to this address."
 
 
+PUBLIC_ONLY = WebhookPolicy()
+
+
 def _objection_to_form(url: str, parts: SplitResult) -> str | None:
     if not re.fullmatch(r"[!-~]+", url) or "\\" in url:
         return "A URL is of ASCII: percent-encode what is not, write the host in punycode."

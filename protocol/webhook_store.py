@@ -94,8 +94,13 @@ class WebhookStore:
         raw = self.redis.hgetall(keys.delivery(delivery_id))
         return _delivery(delivery_id, cast(dict[bytes, bytes], raw)) if raw else None
 
-    def failed(self, tenant: str, *, before: str | None, limit: int) -> list[tuple[str, Delivery]]:
-        """A tenant's that were given up, newest first, each with the mark to go on from."""
+    def failed(
+        self, tenant: str, *, before: str | None, limit: int
+    ) -> tuple[list[Delivery], str | None]:
+        """A tenant's that were given up, newest first, and where to go on; None: nowhere.
+
+        Of `limit` places; there are fewer deliveries where some have expired.
+        """
         found = self.redis.zrevrangebyscore(
             keys.deliveries_failed(tenant),
             "+inf" if before is None else f"({before}",
@@ -104,9 +109,10 @@ class WebhookStore:
             num=limit,
             withscores=True,
         )
-        members = [(id_.decode(), score) for id_, score in cast(list[tuple[bytes, float]], found)]
-        deliveries = [(f"{score:.6f}", self.get(id_)) for id_, score in members]
-        return [(mark, delivery) for mark, delivery in deliveries if delivery is not None]
+        members = cast(list[tuple[bytes, float]], found)
+        deliveries = [self.get(id_.decode()) for id_, _ in members]
+        rest = f"{members[-1][1]:.6f}" if len(members) == limit else None
+        return [delivery for delivery in deliveries if delivery is not None], rest
 
     def replay(self, delivery: Delivery) -> bool:
         """Begin its schedule anew, at once; False where it is just being sent, or gone."""

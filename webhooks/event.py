@@ -7,7 +7,7 @@ from typing import Any
 from protocol.messages import JobAbout, JobError
 from protocol.webhook_store import Delivery
 
-MAX_DETAIL_CHARACTERS = 2000  # of an error; the job has all of it
+MAX_DETAIL_CHARACTERS = 1000  # of an error; the job has all of it
 
 
 def body(delivery: Delivery, *, public_url: str) -> str:
@@ -31,7 +31,12 @@ def _job(delivery: Delivery, about: JobAbout, public_url: str) -> dict[str, Any]
         "images_done": delivery.images_done,
         "images_total": delivery.n,
         "error": None if delivery.error is None else _error(delivery.error),
-        "urls": {"self": url, "grid": f"{url}/grid.png"},
+        "urls": {
+            "self": url,
+            "images": f"{url}/images",
+            "archive": f"{url}/archive.zip",
+            "grid": f"{url}/grid.png",
+        },
         "metadata": about.metadata,
     }
 

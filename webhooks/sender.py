@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from redis.exceptions import RedisError
 
@@ -152,4 +151,4 @@ def _put_off(delivery: Delivery) -> Settlement:
 
 
 def _host(delivery: Delivery) -> str:
-    return urlsplit(delivery.url).netloc
+    return delivery.url.partition("://")[2].partition("/")[0].lower()

@@ -8,8 +8,12 @@ from pydantic_settings import SettingsConfigDict
 
 from protocol.webhook_settings import WebhookPolicySettings
 
+MAX_PUBLIC_URL_CHARACTERS = 500  # four times in an event, which stays under 20 kB
 RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?://|unix:///)\S+$")]
-PublicUrl = Annotated[str, StringConstraints(pattern=r"^(https?://[!-~]*[^/])?$")]
+PublicUrl = Annotated[
+    str,
+    StringConstraints(pattern=r"^(https?://[!-~]*[^/])?$", max_length=MAX_PUBLIC_URL_CHARACTERS),
+]
 
 
 class SenderSettings(WebhookPolicySettings):

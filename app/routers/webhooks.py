@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from app.deps import Deliveries, DeliveryId, JobId, json_only, no_unknown_query
+from app.deps import Deliveries, DeliveryId, JobId, PageToken, json_only, no_unknown_query
 from app.errors import (
     BodyTooLarge,
     DeliveryNotFound,
@@ -22,9 +22,6 @@ from app.schemas import WebhookTest
 
 router = APIRouter(prefix="/v1", tags=["webhooks"], dependencies=[Depends(no_unknown_query)])
 PageSize = Annotated[int, Query(ge=1, le=200)]
-PageToken = Annotated[
-    str | None, Query(pattern=r"^\d{1,12}\.\d{6}$", description="`next_page_token` of a page.")
-]
 
 
 @router.post(

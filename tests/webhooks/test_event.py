@@ -9,6 +9,7 @@ import pytest
 from protocol.messages import JobAbout, JobError
 from protocol.webhook_store import Delivery, DeliveryState
 from webhooks.event import body
+from webhooks.settings import MAX_PUBLIC_URL_CHARACTERS
 
 LIMIT_BYTES = 20_000
 TOLD = Delivery(
@@ -48,7 +49,12 @@ def test_it_says_what_has_ended_and_where_to_look() -> None:
             "images_done": 4,
             "images_total": 4,
             "error": None,
-            "urls": {"self": url, "grid": f"{url}/grid.png"},
+            "urls": {
+                "self": url,
+                "images": f"{url}/images",
+                "archive": f"{url}/archive.zip",
+                "grid": f"{url}/grid.png",
+            },
             "metadata": {"order": 7},
         },
     }
@@ -74,6 +80,6 @@ def test_it_stays_under_twenty_kilobytes(character: str) -> None:
     metadata = {"k": character * (1000 // len(json.dumps(character, ensure_ascii=False)))}
     about = JobAbout(task="sample", model="tiny", metadata=metadata)
     full = replace(TOLD, type="job.failed", error=error, about=about)
-    text = body(full, public_url="https://" + "a" * 2000)
+    text = body(full, public_url="a" * MAX_PUBLIC_URL_CHARACTERS)
     assert len(text.encode()) < LIMIT_BYTES
     assert json.loads(text)["data"]["error"]["detail"].endswith("(the job says the rest)")

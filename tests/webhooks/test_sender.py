@@ -1,5 +1,6 @@
 """`python -m webhooks` beside real Redis and a real endpoint: nothing lost, whatever is killed."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from redis import Redis
 
 from protocol import keys
 from protocol.messages import WebhookSpec
-from protocol.webhook_store import DeliveryState, WebhookStore, of_job
+from protocol.webhook_store import Delivery, DeliveryState, WebhookStore, of_job
 from tests.app.played_worker import PlayedWorker
 from tests.conftest import ROOT, RedisServer, until
 from tests.jobs import submit
@@ -21,7 +22,8 @@ from tests.webhooks.conftest import SECRET, write_secret
 from tests.webhooks.jobs import EVENTS, delivery, succeed, until_state, until_tried
 from tests.webhooks.receiver import Receiver
 from tests.webhooks.sender_process import SenderProcess
-from webhooks.schedule import DELAYS_S
+from webhooks.schedule import DELAYS_S, Answer
+from webhooks.sender import Sender
 
 AT_ONCE = "0.000001"  # of the schedule's delays
 HOURS = "10"  # the second try after 50 s: within no test
@@ -79,8 +81,8 @@ def test_what_always_fails_is_given_up_after_the_whole_schedule_and_kept(
     told = until_state(served, job_id, DeliveryState.FAILED)
     assert [tried.status for tried in told.attempts] == [status] * len(DELAYS_S)
     assert receiver.requests(elsewhere) == [], "redirects are not followed"
-    given_up = WebhookStore(served).failed("default", before=None, limit=9)
-    assert told in [kept for _, kept in given_up]
+    given_up, _ = WebhookStore(served).failed("default", before=None, limit=9)
+    assert told in given_up
 
 
 def test_an_endpoint_that_is_gone_is_asked_once(served: Redis, receiver: Receiver) -> None:
@@ -195,6 +197,20 @@ def test_asked_to_leave_it_finishes_what_it_sends_and_begins_nothing(
     assert [tried.error for tried in delivery(redis, job_id).attempts] == ["no answer within 3 s"]
     assert delivery(redis, late).attempts == ()
     assert WebhookStore(redis).live_senders() == []
+
+
+def test_a_delivery_that_crashes_the_sender_has_its_tries_counted(redis: Redis) -> None:
+    job_id = succeed(redis, "https://example.org")
+
+    async def crash(_: Delivery) -> Answer:
+        raise RuntimeError("a fault")
+
+    sender = Sender("s", WebhookStore(redis), crash, timeout_s=1.0, at_once=1, scale=1.0)
+    with pytest.raises(ExceptionGroup):
+        asyncio.run(sender.run())
+    told = delivery(redis, job_id)
+    assert (told.tries, told.lease) == (1, "")
+    assert told.attempts[0].error == "a fault of this service"
 
 
 def test_while_redis_is_away_it_waits_and_then_goes_on(

@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Path, Query, Request
 from redis import Redis
 
 from app import prefer
+from app.deliveries import DeliveryService
 from app.errors import FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
 from app.events import JobEvents
 from app.feeds import Feeds
@@ -19,7 +20,12 @@ from app.prefer import Preferences
 from app.ranges import Conditions, conditions
 from protocol.event_log import EventLog
 from protocol.job_store import DEFAULT_TENANT
-from protocol.messages import JOB_ID_PATTERN, MAX_INDEX, MODEL_NAME_PATTERN
+from protocol.messages import (
+    DELIVERY_ID_PATTERN,
+    JOB_ID_PATTERN,
+    MAX_INDEX,
+    MODEL_NAME_PATTERN,
+)
 
 METADATA = re.compile(r"metadata\.(.+)", re.DOTALL)
 
@@ -40,6 +46,11 @@ async def _jobs(request: Request, tenant: Tenant) -> JobService:
 async def _images(request: Request, tenant: Tenant) -> ImageService:
     images: ImageService = request.state.images
     return images.of(tenant)
+
+
+async def _deliveries(request: Request, tenant: Tenant) -> DeliveryService:
+    deliveries: DeliveryService = request.state.deliveries
+    return deliveries.of(tenant)
 
 
 async def _models(request: Request) -> ModelService:
@@ -123,6 +134,7 @@ def _refuse(unknown: Sequence[str]) -> None:
 
 Jobs = Annotated[JobService, Depends(_jobs)]
 Images = Annotated[ImageService, Depends(_images)]
+Deliveries = Annotated[DeliveryService, Depends(_deliveries)]
 Models = Annotated[ModelService, Depends(_models)]
 Events = Annotated[JobEvents, Depends(_events)]
 Feeding = Annotated[Feeds, Depends(_feeds)]
@@ -141,6 +153,9 @@ async def _source(request: Request, job_id: JobId, jobs: Jobs, images: Images) -
 
 
 Source = Annotated[JobSource, Depends(_source)]
+DeliveryId = Annotated[
+    str, Path(pattern=DELIVERY_ID_PATTERN, examples=["msg_01a20918a6ec77258447f014f91a19f9"])
+]
 ImageIndex = Annotated[
     int, Path(ge=0, le=MAX_INDEX, description="Absolute: starts at first_index.")
 ]

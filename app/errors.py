@@ -6,7 +6,8 @@ ApiError
 ├── NotFound                 404  not_found
 │   ├── JobNotFound               job_not_found
 │   ├── ImageNotFound             image_not_found
-│   └── ModelNotFound             model_not_found
+│   ├── ModelNotFound             model_not_found
+│   └── DeliveryNotFound          delivery_not_found
 ├── MethodNotAllowed         405  method_not_allowed
 ├── Expired                  410  expired
 ├── BodyTooLarge             413  body_too_large
@@ -99,6 +100,13 @@ class ModelNotFound(NotFound):
 
     code, title = "model_not_found", "Model not found"
     explanation = "No worker has published a model of this name."
+
+
+class DeliveryNotFound(NotFound):
+    """No webhook, or not yet, or its days are over."""
+
+    code, title = "delivery_not_found", "Delivery not found"
+    explanation = "There is no webhook delivery of this id, or none of this job yet."
 
 
 class MethodNotAllowed(ApiError):

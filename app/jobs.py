@@ -33,6 +33,7 @@ from protocol.messages import MAX_SEED, Claim, JobRequest, ModelInfo
 from protocol.registry import Registry
 from protocol.shard_queue import ShardQueue
 from protocol.states import JobState
+from protocol.webhook_policy import WebhookPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ class JobService:
 
     tenant = DEFAULT_TENANT
 
-    def __init__(self, redis: Redis, *, submitting: Redis) -> None:
-        self._submitting = submitting
+    def __init__(self, redis: Redis, *, submitting: Redis, webhook_policy: WebhookPolicy) -> None:
+        self._submitting, self._webhook_policy = submitting, webhook_policy
         self._store = JobStore(redis)
         self._submit_store = JobStore(submitting)
         self._registry = Registry(redis)
@@ -157,7 +158,8 @@ class JobService:
 
     def _resolved(self, asked: JobSubmission, *, strict: bool) -> _Resolved:
         model = choose_model(asked.model, self._registry.models())
-        request = resolve(asked, model, seed=secrets.randbelow(MAX_SEED + 1))
+        seed = secrets.randbelow(MAX_SEED + 1)
+        request = resolve(asked, model, seed=seed, webhook_policy=self._webhook_policy)
         self._serve(model.name, strict=strict)
         sources = SourceImages(self._images).read(tasks.images_of(asked), model)
         described = {name: source.described for name, source in sources.items()}

@@ -10,6 +10,7 @@ from redis import Redis
 from starlette.middleware import Middleware
 
 from app import connections, problems
+from app.deliveries import DeliveryService
 from app.events import JobEvents
 from app.feeds import Feeds
 from app.images import ImageService
@@ -17,10 +18,20 @@ from app.jobs import JobService
 from app.middleware import BodyLimit, RequestId
 from app.models import ModelService
 from app.openapi import DESCRIPTION, DocumentedAPI
-from app.routers import images, jobs, models, streams, system, verify
+from app.routers import images, jobs, models, streams, system, verify, webhooks
 from app.settings import Settings
 from protocol.event_log import EventLog
 from protocol.registry import Registry
+
+_ROUTERS = (
+    jobs.router,
+    streams.router,
+    images.router,
+    verify.router,
+    webhooks.router,
+    models.router,
+    system.router,
+)
 
 
 class State(TypedDict):
@@ -29,6 +40,7 @@ class State(TypedDict):
     redis: Redis
     jobs: JobService
     images: ImageService
+    deliveries: DeliveryService
     models: ModelService
     events: JobEvents
     event_log: EventLog
@@ -49,14 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     problems.install(app)
-    for router in (
-        jobs.router,
-        streams.router,
-        images.router,
-        verify.router,
-        models.router,
-        system.router,
-    ):
+    for router in _ROUTERS:
         app.include_router(router)
     return app
 
@@ -64,7 +69,8 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Redis need not be there yet: /readyz says so, and clients connect when they are used."""
-    url = app.state.settings.redis_url
+    settings: Settings = app.state.settings
+    url, policy = settings.redis_url, settings.webhook_policy
     redis, submitting = connections.for_reading(url), connections.for_submitting(url)
     listening = connections.for_listening(url)
     events = app.state.events = JobEvents(listening)
@@ -73,8 +79,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[State]:
     try:
         yield State(
             redis=redis,
-            jobs=JobService(redis, submitting=submitting),
+            jobs=JobService(redis, submitting=submitting, webhook_policy=policy),
             images=ImageService(redis),
+            deliveries=DeliveryService(redis, policy=policy),
             models=ModelService(Registry(redis)),
             events=events,
             event_log=EventLog(redis),

@@ -9,10 +9,10 @@ from typing import Any, cast
 from redis import Redis
 from redis.client import Pipeline
 
-from protocol import keys
+from protocol import keys, webhook_store
 from protocol.event_log import StreamId
 from protocol.idempotency import Once, taken_if_changed
-from protocol.messages import Claim, ImageManifest, JobError, JobRequest
+from protocol.messages import Claim, ImageManifest, JobAbout, JobError, JobRequest
 from protocol.states import JobState
 
 LUA = Path(__file__).parent / "lua"
@@ -122,6 +122,7 @@ class JobStore:
                     "error": "",
                     "created_at": f"{created_at:.6f}",
                     "claim": "" if claim is None else claim.model_dump_json(),
+                    **_webhook_fields(request),
                 },
             )
             for name, pixels in (sources or {}).items():
@@ -236,6 +237,8 @@ class JobStore:
                 keys.tombstone(job_id),
                 keys.sources(job_id),
                 keys.expiring(),
+                keys.delivery(webhook_store.of_job(job_id)),
+                keys.deliveries_due(),
             ],
             args=[
                 job_id,
@@ -248,6 +251,18 @@ class JobStore:
                 *args,
             ],
         )
+
+
+def _webhook_fields(request: JobRequest) -> Mapping[Any, str]:
+    """What the script that ends the job needs to tell of it."""
+    if request.webhook is None:
+        return {}
+    about = JobAbout(task=request.task, model=request.model, metadata=request.metadata)
+    return {
+        "webhook_url": request.webhook.url,
+        "webhook_events": ",".join(request.webhook.events),
+        "webhook_about": about.model_dump_json(),
+    }
 
 
 def record_of(job_id: str, raw: Mapping[bytes, bytes]) -> JobRecord:

@@ -6,6 +6,7 @@ RECORD_KEPT_S = 7 * 86_400  # after the images are gone: status `expired`
 TOMBSTONE_KEPT_S = 30 * 86_400  # after the record is gone: 410
 IDEMPOTENCY_KEPT_S = 86_400  # after the submission
 WAKE_HINTS = 16
+FAILED_KEPT_S = 37 * 86_400  # no delivery is older: 30 days of images and 7 of their record
 
 
 def job(job_id: str) -> str:
@@ -111,3 +112,23 @@ def engine(fingerprint: str) -> str:
 def reaper_lock(model: str) -> str:
     """String: one reaper at a time."""
     return f"{PREFIX}:reaper:{model}"
+
+
+def delivery(delivery_id: str) -> str:
+    """Hash: a webhook to send, or sent, and what became of each attempt."""
+    return f"{PREFIX}:delivery:{delivery_id}"
+
+
+def deliveries_due() -> str:
+    """Sorted set: deliveries not over, by when a sender may take them."""
+    return f"{PREFIX}:deliveries-due"
+
+
+def deliveries_failed(tenant: str) -> str:
+    """Sorted set: a tenant's deliveries that were given up, by when."""
+    return f"{PREFIX}:deliveries-failed:{tenant}"
+
+
+def senders() -> str:
+    """Sorted set: sender of webhooks, scored with the time its last word is good until."""
+    return f"{PREFIX}:senders"

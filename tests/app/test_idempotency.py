@@ -15,6 +15,7 @@ from app.idempotency import Named
 from app.jobs import JobService
 from app.schemas import JobSubmission
 from protocol import keys
+from protocol.webhook_policy import WebhookPolicy
 from tests.app.api_process import ApiProcess
 from tests.app.checks import pointers, problem
 from tests.app.played_worker import PlayedWorker
@@ -164,7 +165,7 @@ def test_the_replay_of_a_job_that_was_deleted_finds_none(
 
 
 def test_keys_of_one_tenant_mean_nothing_to_another(redis: Redis, worker: PlayedWorker) -> None:
-    jobs = JobService(redis, submitting=redis)
+    jobs = JobService(redis, submitting=redis, webhook_policy=WebhookPolicy())
     accepted = [
         jobs.of(tenant).submit(JobSubmission(), strict=False, named=Named("k", {}))
         for tenant in ("ann", "bob", "ann")

@@ -14,6 +14,7 @@ from app.idempotency import Named
 from app.jobs import JobService
 from app.schemas import JobSubmission
 from protocol import keys
+from protocol.webhook_policy import WebhookPolicy
 from tests.app.played_worker import PlayedWorker
 from tests.conftest import RedisServer
 
@@ -33,7 +34,7 @@ class Submissions(RuleBasedStateMachine):
         self.redis.flushdb()
         self.worker = PlayedWorker(self.redis)
         self.worker.announce()
-        self.jobs = JobService(self.redis, submitting=self.redis)
+        self.jobs = JobService(self.redis, submitting=self.redis, webhook_policy=WebhookPolicy())
         self.known: dict[tuple[str, str], tuple[dict[str, Any], str, int]] = {}
         self.made: set[str] = set()
         self.open: list[str] = []

@@ -11,7 +11,7 @@ PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 pyt
 BIN = .venv/bin
 TORCH = torch==2.13.0  # what we develop with; the code runs on 2.6 and newer
 CONFIG ?= fashion-mnist
-SOURCES = app protocol worker models launch tools
+SOURCES = app protocol worker webhooks models launch tools
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	-c requirements/constraints.txt $$($(PYTHON) -m launch.torch_index)
 
@@ -69,8 +69,8 @@ lock:  ## Newest versions of everything into requirements/constraints.txt.
 clean:  ## The virtual environment and caches; neither data nor runs.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.venv/run: requirements/api.txt requirements/worker.txt requirements/launch.txt \
-		requirements/constraints.txt | .venv/bin/python
+.venv/run: requirements/api.txt requirements/worker.txt requirements/webhooks.txt \
+		requirements/launch.txt requirements/constraints.txt | .venv/bin/python
 	@echo "installing what the service needs into .venv (some minutes the first time)"
 	@$(INSTALL) -r requirements/launch.txt
 	@touch $@

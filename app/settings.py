@@ -6,10 +6,11 @@ from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from protocol.redis_settings import RedisSettings
+from protocol.webhook_settings import WebhookPolicySettings
 
 
-class Settings(RedisSettings):
-    """Where Redis is, as the workers are told it, and APP_HOST, APP_PORT, which are ours alone."""
+class Settings(WebhookPolicySettings, RedisSettings):
+    """REDIS_... and WEBHOOK_..., which others share; APP_HOST, APP_PORT, which are ours alone."""
 
     model_config = SettingsConfigDict(
         env_prefix="APP_", frozen=True, extra="forbid", validate_by_name=True
@@ -26,4 +27,6 @@ def one_line(error: ValidationError) -> str:
 
 def _variable(loc: tuple[int | str, ...]) -> str:
     name = str(loc[0]).upper()
-    return name if name.startswith("REDIS_") else f"APP_{name.removeprefix('APP_')}"
+    if name.startswith(("REDIS_", "WEBHOOK_")):
+        return name
+    return f"APP_{name.removeprefix('APP_')}"

@@ -15,8 +15,11 @@ from app.settings import Settings
 from launch.settings import DemoSettings, UpSettings
 from launch.workers import GIVE_BACK_S, WorkersSettings
 from protocol.registry import WORKER_TTL_S
+from protocol.webhook_settings import WebhookPolicySettings
+from protocol.webhook_store import SENDER_TTL_S
 from tests.conftest import ROOT
 from tests.docker.compose_files import Dockerfile, compose, dockerfile
+from webhooks.settings import SenderSettings
 from worker.healthy import HealthSettings
 from worker.settings import WorkerSettings
 
@@ -33,9 +36,11 @@ class HubSettings(BaseSettings):
 
 OURS: dict[str, tuple[type[BaseSettings], ...]] = {
     "api": (Settings,),
+    "webhooks": (SenderSettings,),
     "worker": (WorkersSettings, WorkerSettings, HealthSettings, HubSettings),
 }
 LAUNCHERS: tuple[type[BaseSettings], ...] = (UpSettings, DemoSettings)
+IMAGES = {"api": "api", "webhooks": "api", "worker": "worker"}
 both = pytest.mark.parametrize("files", [BASE, CPU], ids=["gpu", "cpu"])
 each = pytest.mark.parametrize("service", OURS)
 
@@ -47,7 +52,7 @@ def services(files: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 
 
 def image_of(service: str) -> Dockerfile:
-    return dockerfile(f"{service}.Dockerfile")
+    return dockerfile(f"{IMAGES[service]}.Dockerfile")
 
 
 def devices(files: tuple[str, ...]) -> Any:
@@ -173,6 +178,25 @@ def test_a_worker_can_be_scaled(files: tuple[str, ...]) -> None:
 
 
 @both
+def test_a_sender_has_its_secret_in_a_volume_and_time_to_finish(files: tuple[str, ...]) -> None:
+    sender = services(files)["webhooks"]
+    assert sender["image"] == services(files)["api"]["image"]
+    assert "webhooks:/data" in sender["volumes"]
+    assert "DATA_DIR=/data" in image_of("webhooks").last("ENV").split()
+    assert "--owner=10001 --group=10001 /data" in " ".join(image_of("webhooks").all("RUN"))
+    attempt_s = SenderSettings.model_fields["timeout_s"].default
+    assert seconds(sender["stop_grace_period"]) >= attempt_s + 10
+    assert seconds(sender["healthcheck"]["interval"]) > SENDER_TTL_S
+
+
+@both
+def test_the_sender_may_do_what_the_api_lets_clients_ask_for(files: tuple[str, ...]) -> None:
+    read = variables_read_by(WebhookPolicySettings)
+    for service in ("api", "webhooks"):
+        assert read <= set(services(files)[service]["environment"])
+
+
+@both
 def test_a_worker_has_time_to_drain(files: tuple[str, ...]) -> None:
     worker = services(files)["worker"]
     grace_s = float(default_of(worker["environment"]["WORKER_GRACE_S"]))
@@ -205,15 +229,21 @@ def test_an_image_does_not_run_as_root(service: str) -> None:
 
 @each
 def test_an_image_starts_its_process_without_a_shell(service: str) -> None:
-    module = {"api": "app", "worker": "launch.workers"}[service]
-    assert json.loads(image_of(service).last("CMD")) == ["python", "-m", module]
+    module = {"api": "app", "webhooks": "webhooks", "worker": "launch.workers"}[service]
+    command = services(BASE)[service].get("command") or json.loads(image_of(service).last("CMD"))
+    assert command == ["python", "-m", module]
     assert find_spec(module)
 
 
 @each
 def test_an_image_knows_whether_it_is_healthy(service: str) -> None:
-    check = json.loads(image_of(service).last("HEALTHCHECK").partition("CMD")[2])
-    asked = {"api": "http://127.0.0.1:8000/livez", "worker": "worker.healthy"}[service]
+    own = services(BASE)[service].get("healthcheck", {}).get("test")
+    check = own or json.loads(image_of(service).last("HEALTHCHECK").partition("CMD")[2])
+    asked = {
+        "api": "http://127.0.0.1:8000/livez",
+        "webhooks": "webhooks.healthy",
+        "worker": "worker.healthy",
+    }[service]
     assert asked in check[-1]
 
 
@@ -282,7 +312,7 @@ def test_a_services_secrets_are_declared() -> None:
 
 def test_no_build_needs_a_frontend_from_elsewhere_and_bases_name_their_suite() -> None:
     for service in OURS:
-        text = (ROOT / "docker" / f"{service}.Dockerfile").read_text()
+        text = (ROOT / "docker" / f"{IMAGES[service]}.Dockerfile").read_text()
         assert "syntax=" not in text
         assert "HEALTHCHECK NONE" not in text
         for base in image_of(service).all("FROM"):

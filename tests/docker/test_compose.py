@@ -107,7 +107,7 @@ def test_only_the_proxy_and_the_dashboards_are_published_and_only_on_loopback(
 def test_the_proxy_asks_the_api_at_its_port_and_outlasts_what_it_may_wait_for() -> None:
     caddyfile = (ROOT / "docker" / "Caddyfile").read_text()
     port = image_of("api").last("EXPOSE")
-    assert f"dynamic a api {port}" in caddyfile
+    assert f"reverse_proxy api:{port} " in caddyfile
     assert Settings.model_fields["port"].default == int(port)
     assert seconds(services(BASE)["proxy"]["stop_grace_period"]) > LONGEST_WAIT_S
 

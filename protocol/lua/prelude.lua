@@ -1,11 +1,11 @@
 -- Shared by all job scripts, which run as: this text, then their own.
 --
 -- KEYS: 1 record, 2 images, 3 epochs, 4 leases, 5 in-flight, 6 events, 7 tombstone,
---       8 sources
+--       8 sources, 9 what is queued
 -- ARGV: 1 job id, 2 record kept (s), 3 tombstone kept (s), 4 png key prefix, 5 images per bucket,
 --       6 waiting line key prefix, then the script's own, which it finds as ARGS[1] ...
 local RECORD, IMAGES, EPOCHS, LEASES, IN_FLIGHT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local EVENTS, TOMBSTONE, SOURCES = KEYS[6], KEYS[7], KEYS[8]
+local EVENTS, TOMBSTONE, SOURCES, QUEUED = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local JOB, RECORD_KEPT_S, TOMBSTONE_KEPT_S = ARGV[1], ARGV[2], ARGV[3]
 local PNG_PREFIX, IMAGES_PER_BUCKET, WAITING_PREFIX = ARGV[4], ARGV[5], ARGV[6]
 local ARGS = {unpack(ARGV, 7)}
@@ -36,6 +36,26 @@ local function leave_waiting_line()
   redis.call('ZREM', WAITING_PREFIX .. field('model'), JOB)
 end
 
+-- Images that are made, or never will be, are no longer queued. The counterpart of what
+-- admission/submit.lua counts, in the scripts that make it so: nothing can come between.
+local function release(images)
+  local queue = 'queue:' .. field('model') .. '.' .. field('priority')
+  local less = {images = images, bytes = images * field('image_bytes')}
+  less['tenant:' .. field('tenant')], less[queue] = images, images
+  for name, amount in pairs(less) do
+    if redis.call('HINCRBY', QUEUED, name, -amount) <= 0 then
+      redis.call('HDEL', QUEUED, name)
+    end
+  end
+end
+
+-- All that is left of it, once: a job is `counted` until then.
+local function release_rest()
+  if redis.call('HDEL', RECORD, 'counted') == 1 then
+    release(field('n') - field('images_done'))
+  end
+end
+
 -- The only place where a job ends: once, with its keys' days counted from here.
 local function finish(status, error)
   local ttl = tonumber(field('ttl_s'))
@@ -43,6 +63,7 @@ local function finish(status, error)
   redis.call('HSET', RECORD, 'status', status, 'finished_at', at,
     'expires_at', string.format('%.6f', at + ttl), 'error', error or '')
   leave_waiting_line()
+  release_rest()
   redis.call('DEL', LEASES, IN_FLIGHT)
   redis.call('EXPIRE', RECORD, ttl + RECORD_KEPT_S)
   redis.call('SET', TOMBSTONE, field('tenant'), 'EX', ttl + RECORD_KEPT_S + TOMBSTONE_KEPT_S)

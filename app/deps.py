@@ -2,31 +2,55 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Header, Path, Request, Security, params
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis import Redis
 
 from app import prefer
-from app.errors import FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
+from app.errors import FieldError, Forbidden, InvalidRequest, MalformedJson, UnsupportedMediaType
 from app.events import JobEvents
 from app.images import ImageService
 from app.jobs import JobService
+from app.keys import Caller
 from app.models import ModelService
 from app.prefer import Preferences
-from protocol.job_store import DEFAULT_TENANT
 from protocol.messages import JOB_ID_PATTERN, MAX_INDEX, MODEL_NAME_PATTERN
 
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="key",
+    description="An API key, where the service has any. `python -m app.keys NAME` makes one.",
+)
 
-async def _tenant() -> str:
+
+async def caller(
+    request: Request,
+    _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],  # for the document
+) -> Caller:
+    """Who asks, as the gate found out."""
+    found: Caller = request.state.caller
+    return found
+
+
+async def _tenant(caller: Annotated[Caller, Depends(caller)]) -> str:
     """Whose request this is. Without keys there is one tenant."""
-    return DEFAULT_TENANT
+    return caller.name
+
+
+async def admins_only(caller: Annotated[Caller, Depends(caller)]) -> None:
+    """What tells of all tenants is not for each of them."""
+    if "admin" not in caller.scopes:
+        raise Forbidden
 
 
 Tenant = Annotated[str, Depends(_tenant)]
 
 
-async def _jobs(request: Request, tenant: Tenant) -> JobService:
+async def _jobs(request: Request, caller: Annotated[Caller, Depends(caller)]) -> JobService:
     jobs: JobService = request.state.jobs
-    return jobs.of(tenant)
+    return jobs.of(caller.name, caller.quotas)
 
 
 async def _images(request: Request, tenant: Tenant) -> ImageService:
@@ -77,11 +101,19 @@ async def json_only(request: Request) -> None:
 
 async def no_unknown_query(request: Request) -> None:
     """What we would ignore, we refuse: it may have been meant to change what is done."""
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    if not request.query_params:
+        return
+    known = _query_parameters(request.scope["route"])
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         detail = "There is no such query parameter."
         raise InvalidRequest([FieldError(pointer=f"/{name}", detail=detail) for name in unknown])
+
+
+def _query_parameters(route: APIRoute) -> frozenset[str]:
+    """Its own, and those of what it depends on."""
+    fields = get_flat_params(route.dependant)
+    return frozenset(field.alias for field in fields if isinstance(field.field_info, params.Query))
 
 
 Jobs = Annotated[JobService, Depends(_jobs)]

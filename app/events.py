@@ -54,6 +54,11 @@ class JobEvents:
         for job_id in self._waiting:
             self._announce(job_id)
 
+    @property
+    def waiters(self) -> int:
+        """How many requests are held at the moment."""
+        return sum(map(len, list(self._waiting.values())))
+
     async def listen(self) -> NoReturn:
         """Read the stream for ever; where Redis is away, come back after growing pauses."""
         last_id: bytes | None = None

@@ -13,12 +13,16 @@ from redis.client import Pipeline
 from app import tasks
 from app.errors import NoWorker
 from app.images import ImageService
+from app.keys import NO_QUOTAS, Quotas
+from app.quotas import bounds_of, refusal
 from app.records import find
 from app.resolve import choose_model, resolve
 from app.resources import Job
+from app.room import Room, bytes_of_image
 from app.schemas import JobSubmission
 from app.source_images import SourceImages
 from app.views import Findings, job_view, listed, status_of
+from protocol.admission import Bound, Bounds, NotAdmitted
 from protocol.job_store import DEFAULT_TENANT, JobRecord, JobStore
 from protocol.messages import MAX_SEED, JobRequest, ModelInfo
 from protocol.registry import Registry
@@ -30,25 +34,29 @@ class JobService:
     """Submit, read, cancel, as a tenant may. `submitting` is the client that never repeats."""
 
     tenant = DEFAULT_TENANT
+    quotas = NO_QUOTAS
 
-    def __init__(self, redis: Redis, *, submitting: Redis) -> None:
+    def __init__(self, redis: Redis, *, submitting: Redis, max_queued_images: int) -> None:
         self._submitting = submitting
+        self._max_queued_images = max_queued_images
+        self._room = Room(redis)
         self._store = JobStore(redis)
         self._submit_store = JobStore(submitting)
         self._registry = Registry(redis)
         self._images = ImageService(redis)
 
-    def of(self, tenant: str) -> Self:
+    def of(self, tenant: str, quotas: Quotas = NO_QUOTAS) -> Self:
         """The same for another tenant, who sees jobs of its own alone."""
         theirs = copy.copy(self)
         theirs.tenant, theirs._images = tenant, self._images.of(tenant)
+        theirs.quotas = quotas
         return theirs
 
     def submit(self, asked: JobSubmission, *, strict: bool) -> str:
         """Queue a job and return its id, once it is in Redis.
 
         Raises InvalidRequest; InvalidImage; NoWorker where nobody could ever tell what the model
-        is, or, if `strict`, where nobody serves it now.
+        is, or, if `strict`, where nobody serves it now; QuotaExceeded, QueueFull, StorageFull.
         """
         model = choose_model(asked.model, self._registry.models())
         request = resolve(asked, model, seed=secrets.randbelow(MAX_SEED + 1))
@@ -79,7 +87,27 @@ class JobService:
         return any(worker.model == model for worker in self._registry.live_workers())
 
     def _enqueue(self, request: JobRequest, model: ModelInfo, pixels: Mapping[str, bytes]) -> str:
+        """The new job's id. No refusal for want of room rests on a figure a second old."""
         job_id = f"job_{uuid_utils.uuid7().hex}"
+        for last in (False, True):
+            room = self._room.left(now=last)
+            bounds = bounds_of(self.quotas, queue=self._max_queued_images, room=room)
+            try:
+                self._submit(job_id, request, model, pixels, bounds)
+                break
+            except NotAdmitted as error:
+                if last or error.bound is not Bound.ROOM:
+                    raise refusal(error, bounds, n=request.n) from error
+        return job_id
+
+    def _submit(
+        self,
+        job_id: str,
+        request: JobRequest,
+        model: ModelInfo,
+        pixels: Mapping[str, bytes],
+        bounds: Bounds,
+    ) -> None:
         queue = ShardQueue(self._submitting, request.model, request.priority)
 
         def first_shards(pipe: Pipeline) -> None:
@@ -92,9 +120,10 @@ class JobService:
             created_at=time.time(),
             tenant=self.tenant,
             sources=pixels,
+            bounds=bounds,
+            image_bytes=bytes_of_image(request, model),
             enqueue=first_shards,
         )
-        return job_id
 
     def _findings(self, record: JobRecord, *, now: float) -> Findings:
         """One more round trip for each thing that this state can have."""

@@ -1,5 +1,6 @@
 """The service on one machine: Redis, then the API and the workers beside it."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ def _api(settings: UpSettings, redis_url: str, say: Say) -> Child:
         "REDIS_URL": redis_url,
         "APP_HOST": settings.host,
         "APP_PORT": str(settings.port),
+        "APP_LOG": os.environ.get("APP_LOG", "text"),  # who started us reads along
     }
     return Child("api", [sys.executable, "-m", "app"], environment, say)
 

@@ -4,8 +4,9 @@ from fastapi import APIRouter, Depends, Response
 from starlette.concurrency import run_in_threadpool
 
 from app import etags
-from app.deps import Events, JobId, Jobs, Prefer, json_only, no_unknown_query
+from app.deps import Events, JobId, Jobs, Prefer, json_only
 from app.errors import (
+    BodyTimeout,
     BodyTooLarge,
     Expired,
     InvalidImage,
@@ -13,6 +14,9 @@ from app.errors import (
     JobNotFound,
     MalformedJson,
     NoWorker,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
     RedisUnavailable,
     StorageFull,
     UnsupportedMediaType,
@@ -34,17 +38,21 @@ WAITED = {"Preference-Applied": {"schema": {"type": "string"}}}
     "",
     status_code=202,
     summary="Submit a job",
-    dependencies=[Depends(json_only), Depends(no_unknown_query)],
+    dependencies=[Depends(json_only)],
     response_description="The job is in Redis and will end, whatever dies.",
     responses={
         202: {"headers": {"Location": {"schema": {"type": "string"}}, **UNDONE, **WAITED}},
         200: {"model": Job, "description": "`Prefer: wait=N`, and the job is done in time."},
         **documented(
             MalformedJson,
+            BodyTimeout,
             BodyTooLarge,
             UnsupportedMediaType,
             InvalidRequest,
             InvalidImage,
+            RateLimited,
+            QueueFull,
+            QuotaExceeded,
             RedisUnavailable,
             NoWorker,
             StorageFull,
@@ -97,7 +105,6 @@ async def get(
     "/{job_id}/cancel",
     status_code=202,
     summary="Cancel a job",
-    dependencies=[Depends(no_unknown_query)],
     response_description="Canceled at once if it had not begun, else `canceling` for a moment.",
     responses={
         200: {"model": Job, "description": "It was done already; nothing has changed."},

@@ -171,7 +171,7 @@ _ENTRIES = TypeAdapter(Annotated[tuple[Entry, ...], Field(strict=False, min_leng
 
 
 def main() -> int:
-    """Print a new key, which nobody can print again, and what to put into the file."""
+    """Make a key: it goes to stderr, this once, and its entry to stdout, for the file."""
     parser = argparse.ArgumentParser(prog="python -m app.keys", description=main.__doc__)
     parser.add_argument("name", help="of the owner: the tenant that jobs will belong to")
     parser.add_argument("--admin", action="store_true", help="may read /v1/stats and /metrics")
@@ -182,9 +182,9 @@ def main() -> int:
     except ValidationError:
         parser.error(f"a name must match {NAME_PATTERN}")
     scopes = 'scopes = ["admin"]\n' if asked.admin else ""
-    sys.stderr.write("The key, shown this once, and its entry for APP_KEYS_FILE:\n")
+    sys.stderr.write(f"The key, shown this once: {key}\n")
     sys.stdout.write(
-        f'{key}\n\n[[keys]]\nname = "{entry.name}"\nsha256 = "{entry.sha256[0]}"\n{scopes}'
+        f'[[keys]]\nname = "{entry.name}"\nsha256 = "{entry.sha256[0]}"\n{scopes}'
         "# quotas = { requests_per_s = 20, queued_images = 10000, images_per_day = 100000 }\n"
     )
     return 0

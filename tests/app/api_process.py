@@ -26,12 +26,12 @@ class ApiProcess:
 
     @classmethod
     @contextmanager
-    def start(cls, redis_url: str) -> Iterator[Self]:
+    def start(cls, redis_url: str, **environment: str) -> Iterator[Self]:
         """Running, on a free port; killed at the end if it has not left by itself."""
         process = subprocess.Popen(
             [sys.executable, "-m", "app"],
             cwd=ROOT,
-            env=os.environ | {"REDIS_URL": redis_url, "APP_PORT": "0"},
+            env=os.environ | {"REDIS_URL": redis_url, "APP_PORT": "0"} | environment,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,

@@ -1,8 +1,9 @@
 """What handlers ask for, each under one name."""
 
+import re
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Request, Security, params
+from fastapi import Depends, Header, Path, Query, Request, Security, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -16,7 +17,10 @@ from app.jobs import JobService
 from app.keys import Caller
 from app.models import ModelService
 from app.prefer import Preferences
+from app.ranges import Conditions, conditions
 from protocol.messages import JOB_ID_PATTERN, MAX_INDEX, MODEL_NAME_PATTERN
+
+METADATA = re.compile(r"metadata\.(.+)", re.DOTALL)
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -48,9 +52,11 @@ async def admins_only(caller: Annotated[Caller, Depends(caller)]) -> None:
 Tenant = Annotated[str, Depends(_tenant)]
 
 
-async def _jobs(request: Request, caller: Annotated[Caller, Depends(caller)]) -> JobService:
+async def _jobs(
+    request: Request, tenant: Tenant, caller: Annotated[Caller, Depends(caller)]
+) -> JobService:
     jobs: JobService = request.state.jobs
-    return jobs.of(caller.name, caller.quotas)
+    return jobs.of(tenant, caller.quotas)
 
 
 async def _images(request: Request, tenant: Tenant) -> ImageService:
@@ -91,29 +97,52 @@ async def json_only(request: Request) -> None:
     """There is a body, and it says that it is JSON."""
     if not await request.body():
         raise MalformedJson("The body is empty; send a JSON object, {} at least.")
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_json = media_type == "application/json" or (
+    if not is_json(media_type(request)):
+        raise UnsupportedMediaType
+
+
+def media_type(request: Request) -> str:
+    """What the body claims to be."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def is_json(media_type: str) -> bool:
+    """Whether it is JSON of some kind."""
+    return media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )
-    if not is_json:
-        raise UnsupportedMediaType
 
 
 async def no_unknown_query(request: Request) -> None:
     """What we would ignore, we refuse: it may have been meant to change what is done."""
     if not request.query_params:
         return
-    known = _query_parameters(request.scope["route"])
-    unknown = [name for name in request.query_params if name not in known]
+    known, beginnings = _query_parameters(request.scope["route"])
+    unknown = [
+        name
+        for name in request.query_params
+        if name not in known and (name in beginnings or not name.startswith(beginnings))
+    ]
     if unknown:
         detail = "There is no such query parameter."
         raise InvalidRequest([FieldError(pointer=f"/{name}", detail=detail) for name in unknown])
 
 
-def _query_parameters(route: APIRoute) -> frozenset[str]:
-    """Its own, and those of what it depends on."""
+def _query_parameters(route: APIRoute) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Those in its signature and in what it depends on; and how those of many names begin, which
+    the route describes for the document alone: `metadata.{key}`."""
     fields = get_flat_params(route.dependant)
-    return frozenset(field.alias for field in fields if isinstance(field.field_info, params.Query))
+    names = {field.alias for field in fields if isinstance(field.field_info, params.Query)}
+    described = (route.openapi_extra or {}).get("parameters", ())
+    return frozenset(names), tuple(each["name"].partition("{")[0] for each in described)
+
+
+async def metadata_filters(request: Request) -> list[tuple[str, str]]:
+    """Each `metadata.key=value`, of any key, which no signature can list."""
+    pairs = [
+        (METADATA.fullmatch(name), value) for name, value in request.query_params.multi_items()
+    ]
+    return [(match[1], value) for match, value in pairs if match]
 
 
 Jobs = Annotated[JobService, Depends(_jobs)]
@@ -121,11 +150,16 @@ Images = Annotated[ImageService, Depends(_images)]
 Models = Annotated[ModelService, Depends(_models)]
 Events = Annotated[JobEvents, Depends(_events)]
 RedisClient = Annotated[Redis, Depends(_redis)]
+MetadataFilters = Annotated[list[tuple[str, str]], Depends(metadata_filters)]
+IfCurrent = Annotated[Conditions, Depends(conditions)]
 Prefer = Annotated[Preferences, Depends(_preferences)]
 JobId = Annotated[
     str, Path(pattern=JOB_ID_PATTERN, examples=["job_01a20918a6ec77258447f014f91a19f9"])
 ]
 ImageIndex = Annotated[
     int, Path(ge=0, le=MAX_INDEX, description="Absolute: starts at first_index.")
+]
+PageToken = Annotated[
+    str | None, Query(description="`next_page_token` of the page before, with the same filters.")
 ]
 ModelName = Annotated[str, Path(pattern=MODEL_NAME_PATTERN, examples=["fashion-mnist"])]

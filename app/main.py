@@ -23,7 +23,7 @@ from app.middleware import BodyLimit, RequestId
 from app.models import ModelService
 from app.observe import Observe
 from app.openapi import DESCRIPTION, DocumentedAPI, documented
-from app.routers import images, jobs, models, operations, system
+from app.routers import images, jobs, models, operations, system, verify
 from app.settings import Settings
 from app.stats import StatsService
 from protocol.rate_limiter import RateLimiter
@@ -81,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings, app.state.keys, app.state.metrics = settings, keys, metrics
     problems.install(app)
-    for router in (jobs.router, images.router, models.router, operations.router):
+    for router in (jobs.router, images.router, verify.router, models.router, operations.router):
         app.include_router(
             router,
             dependencies=[Depends(caller), Depends(no_unknown_query)],

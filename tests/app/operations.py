@@ -6,7 +6,10 @@ from typing import Any
 
 from app.main import create_app
 from app.settings import Settings
+from tests.app import pngs
+from tests.app.test_verify import made
 
+BODIES = {"/v1/verify": {"image": pngs.text(made())}}  # where {} is none
 METHODS = {"get", "post", "put", "delete", "patch"}
 
 
@@ -28,7 +31,8 @@ class Operation:
 
     def body(self) -> dict[str, Any]:
         """What `request` is to send."""
-        return {"json": {}} if self.method in ("POST", "PUT", "PATCH") else {}
+        has_body = self.method in ("POST", "PUT", "PATCH")
+        return {"json": BODIES.get(self.path, {})} if has_body else {}
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from tests.app.api_process import ApiProcess
 from tests.app.checks import problem
 from tests.app.operations import DOCUMENT, Operation, Outcome, operations, outcomes
 from tests.app.played_worker import PlayedWorker
-from tests.app.provocations import ANY, OWN, UNKNOWN, World
+from tests.app.provocations import ANY, OWN, UNKNOWN
+from tests.app.world import World
 from tests.conftest import RedisServer
 
 HALF_A_BODY = (
-    b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     b"content-length: 1000\r\n\r\n{"
 )
 
@@ -32,23 +33,23 @@ def world(
     client: TestClient,
     keyed: TestClient,
 ) -> World:
-    def slow() -> Response:
+    def slow(path: str) -> Response:
         with ApiProcess.start(redis_server.url, APP_BODY_TIMEOUT_S="0.2") as api:
-            return half_a_body(api.url)
+            return half_a_body(api.url, path)
 
     return World(redis_server, redis, worker, client, keyed, slow)
 
 
-def half_a_body(url: str) -> Response:
+def half_a_body(url: str, path: str = "/v1/jobs") -> Response:
     """What is answered to it, until the server hangs up."""
     address = urlsplit(url)
     with socket.create_connection((str(address.hostname), address.port or 0), 60) as connection:
-        connection.sendall(HALF_A_BODY)
+        connection.sendall(HALF_A_BODY % path.encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
     headers = [(name, value.strip()) for name, _, value in (x.partition(b":") for x in lines)]
-    request = Request("POST", f"{url}/v1/jobs")
+    request = Request("POST", f"{url}{path}")
     return Response(int(status.split()[1]), headers=headers, content=body, request=request)
 
 

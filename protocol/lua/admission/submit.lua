@@ -33,8 +33,10 @@ for _, name in ipairs({'images', 'tenant:' .. ARGV[1], 'queue:' .. ARGV[2] .. '.
   redis.call('HINCRBY', QUEUED, name, images)
 end
 redis.call('HINCRBY', QUEUED, 'bytes', images * image_bytes)
-redis.call('INCRBY', today, images)
-redis.call('EXPIRE', today, 2 * 86400)
+if ARGV[8] ~= '' then
+  redis.call('INCRBY', today, images)
+  redis.call('EXPIRE', today, 2 * 86400)
+end
 local at = 11
 while at <= #ARGV do
   local words = tonumber(ARGV[at])

@@ -11,9 +11,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from app import connections, problems
+from app.deliveries import DeliveryService
 from app.deps import caller, no_unknown_query
 from app.errors import InvalidRequest, RateLimited, Unauthenticated
 from app.events import JobEvents
+from app.feeds import Feeds
 from app.gate import Gate
 from app.images import ImageService
 from app.jobs import JobService
@@ -23,12 +25,22 @@ from app.middleware import BodyLimit, RequestId
 from app.models import ModelService
 from app.observe import Observe
 from app.openapi import DESCRIPTION, DocumentedAPI, documented
-from app.routers import images, jobs, models, operations, system, verify
+from app.routers import images, jobs, models, operations, streams, system, verify, webhooks
 from app.settings import Settings
 from app.stats import StatsService
+from protocol.event_log import EventLog
 from protocol.rate_limiter import RateLimiter
 from protocol.registry import Registry
 
+_GUARDED = (
+    jobs.router,
+    streams.router,
+    images.router,
+    verify.router,
+    webhooks.router,
+    models.router,
+    operations.router,
+)
 # What scripts of other origins may send and see; bodies and their types they may anyway.
 REQUEST_HEADERS = (
     "Authorization",
@@ -59,10 +71,13 @@ class State(TypedDict):
     redis: Redis
     jobs: JobService
     images: ImageService
+    deliveries: DeliveryService
     models: ModelService
     events: JobEvents
     stats: StatsService
     limiter: RateLimiter
+    event_log: EventLog
+    feeds: Feeds
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -81,7 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings, app.state.keys, app.state.metrics = settings, keys, metrics
     problems.install(app)
-    for router in (jobs.router, images.router, verify.router, models.router, operations.router):
+    for router in _GUARDED:
         app.include_router(
             router,
             dependencies=[Depends(caller), Depends(no_unknown_query)],
@@ -113,26 +128,33 @@ def _middleware(settings: Settings, keys: KeyRing | None, metrics: Metrics) -> l
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Redis need not be there yet: /readyz says so, and clients connect when they are used."""
-    url = app.state.settings.redis_url
+    settings: Settings = app.state.settings
+    url, policy = settings.redis_url, settings.webhook_policy
     redis, submitting = connections.for_reading(url), connections.for_submitting(url)
     listening = connections.for_listening(url)
     events = app.state.events = JobEvents(listening)
     listener = asyncio.create_task(events.listen())
+    feeds = Feeds(events)
     try:
         yield State(
             redis=redis,
             jobs=JobService(
                 redis,
                 submitting=submitting,
+                webhook_policy=policy,
                 max_queued_images=app.state.settings.max_queued_images,
             ),
             images=ImageService(redis),
+            deliveries=DeliveryService(redis, policy=policy),
             models=ModelService(Registry(redis)),
             events=events,
             stats=StatsService(redis),
             limiter=RateLimiter(redis),
+            event_log=EventLog(redis),
+            feeds=feeds,
         )
     finally:
+        await feeds.close()
         listener.cancel()
         with suppress(asyncio.CancelledError):
             await listener

@@ -66,7 +66,11 @@ class _Now(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Gauges."""
-        yield _gauge("http_waiters", "Requests held until a job is done.", self._events.waiters)
+        yield _gauge(
+            "http_waiters",
+            "Requests held until a job is done, and event streams by job.",
+            self._events.waiters,
+        )
         try:
             stats = self._stats.read()
         except RedisError:

@@ -6,7 +6,7 @@ from app.limits import Limit
 from protocol.admission import Bound, Bounds, NotAdmitted
 
 
-def bounds_of(quotas: Quotas, *, queue: int, room: int | None) -> Bounds:
+def bounds_of(quotas: Quotas, *, queue: int | None, room: int | None) -> Bounds:
     """All that a submission must stay within."""
     return Bounds(
         tenant_queue=quotas.queued_images,

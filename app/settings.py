@@ -6,7 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from protocol.webhook_settings import WebhookPolicySettings
 
 RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?://|unix:///)\S+$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/,]+)$")]
@@ -17,8 +19,8 @@ def _listed(text: object) -> object:
     return [word.strip() for word in text.split(",")] if isinstance(text, str) else text
 
 
-class Settings(BaseSettings):
-    """REDIS_URL, which the workers share, and APP_..., which are ours alone."""
+class Settings(WebhookPolicySettings):
+    """REDIS_URL and WEBHOOK_..., which others share; APP_..., which are ours alone."""
 
     model_config = SettingsConfigDict(
         env_prefix="APP_",
@@ -66,4 +68,6 @@ def one_line(error: ValidationError) -> str:
 
 def _variable(loc: tuple[int | str, ...]) -> str:
     name = str(loc[0]).upper() if loc else "APP_HOST"
-    return name if name == "REDIS_URL" else f"APP_{name.removeprefix('APP_')}"
+    if name == "REDIS_URL" or name.startswith("WEBHOOK_"):
+        return name
+    return f"APP_{name.removeprefix('APP_')}"

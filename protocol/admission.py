@@ -10,6 +10,7 @@ from redis import Redis
 from redis.client import Pipeline
 
 from protocol import keys
+from protocol.idempotency import NameTaken, Once
 from protocol.messages import JobRequest
 
 LUA = Path(__file__).parent / "lua" / "admission"
@@ -60,11 +61,19 @@ class Admission:
         bounds: Bounds,
         image_bytes: int,
         job_bytes: int,
+        once: Once | None = None,
     ) -> None:
-        """Run what is in the pipe, in one script: all of it, or nothing. Raises NotAdmitted."""
+        """Run what is in the pipe, in one script: all of it, or nothing.
+
+        Raises NameTaken where `once` was used before, NotAdmitted.
+        """
         limits = (bounds.tenant_queue, bounds.tenant_day, bounds.queue, bounds.room)
         verdict, there, midnight_s = self._script(
-            keys=[keys.queued(), keys.day(tenant, "")],
+            keys=[
+                keys.queued(),
+                keys.day(tenant, ""),
+                *([] if once is None else [once.redis_key]),
+            ],
             args=[
                 tenant,
                 request.model,
@@ -76,6 +85,8 @@ class Admission:
                 *_flat(pipe),
             ],
         )
+        if verdict == b"taken":
+            raise NameTaken
         if verdict != b"admitted":
             raise NotAdmitted(Bound(verdict.decode()), there=there, midnight_s=midnight_s)
 

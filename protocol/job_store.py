@@ -9,9 +9,11 @@ from typing import Any, cast
 from redis import Redis
 from redis.client import Pipeline
 
-from protocol import keys
+from protocol import keys, webhook_store
 from protocol.admission import NO_BOUNDS, Admission, Bounds
-from protocol.messages import Claim, ImageManifest, JobError, JobRequest
+from protocol.event_log import StreamId
+from protocol.idempotency import Once, taken_if_lost
+from protocol.messages import Claim, ImageManifest, JobAbout, JobError, JobRequest
 from protocol.states import JobState
 
 LUA = Path(__file__).parent / "lua"
@@ -64,11 +66,12 @@ class JobRecord:
     first_step_at: float | None
     finished_at: float | None
     expires_at: float | None
+    done_event: StreamId | None  # of the event that told its end
     claim: Claim | None = None  # of the image it is to verify
 
 
 class JobStore:
-    """All that is ever written of a job. Every method is one round trip."""
+    """All that is ever written of a job. Every method is one round trip, but for `submit` once."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -93,16 +96,19 @@ class JobStore:
         image_bytes: int = 0,
         claim: Claim | None = None,
         engine: str = "",
+        once: Once | None = None,
         enqueue: Callable[[Pipeline], None],
     ) -> None:
         """Record the job and whatever `enqueue` adds, in one script: all of it, or nothing.
 
         `sources` are the pixels of the request's own, by the same names; of a job that verifies an
         image, those of the image. `engine` pins the job before its first claim does. `image_bytes`
-        is what each of its images will take. Raises NotAdmitted where that would pass the bounds.
+        is what each of its images will take. Raises NotAdmitted where that would pass the bounds;
+        NameTaken where `once` was used before: nothing was written, or it was, by this call, whose
+        answer was lost.
         """
         sources = sources or {}
-        with self.redis.pipeline(transaction=True) as pipe:
+        with taken_if_lost(once), self.redis.pipeline(transaction=True) as pipe:
             pipe.multi()
             pipe.hset(
                 keys.job(job_id),
@@ -124,6 +130,7 @@ class JobStore:
                     "error": "",
                     "created_at": f"{created_at:.6f}",
                     "claim": "" if claim is None else claim.model_dump_json(),
+                    **_webhook_fields(request),
                 },
             )
             for name, pixels in sources.items():
@@ -133,6 +140,8 @@ class JobStore:
             enqueue(pipe)
             pipe.lpush(keys.wake(request.model), 1)
             pipe.ltrim(keys.wake(request.model), 0, keys.WAKE_HINTS - 1)
+            if once is not None:
+                once.take(pipe, job_id)
             self._admission.execute(
                 pipe,
                 request,
@@ -140,6 +149,7 @@ class JobStore:
                 bounds=bounds,
                 image_bytes=image_bytes,
                 job_bytes=JOB_BYTES + sum(map(len, sources.values())),
+                once=once,
             )
 
     def get(self, job_id: str) -> JobRecord | None:
@@ -255,6 +265,8 @@ class JobStore:
                 keys.tombstone(job_id),
                 keys.sources(job_id),
                 keys.expiring(),
+                keys.delivery(webhook_store.of_job(job_id)),
+                keys.deliveries_due(),
                 keys.queued(),
             ],
             args=[
@@ -268,6 +280,18 @@ class JobStore:
                 *args,
             ],
         )
+
+
+def _webhook_fields(request: JobRequest) -> Mapping[Any, str]:
+    """What the script that ends the job needs to tell of it."""
+    if request.webhook is None:
+        return {}
+    about = JobAbout(task=request.task, model=request.model, metadata=request.metadata)
+    return {
+        "webhook_url": request.webhook.url,
+        "webhook_events": ",".join(request.webhook.events),
+        "webhook_about": about.model_dump_json(),
+    }
 
 
 def record_of(job_id: str, raw: Mapping[bytes, bytes]) -> JobRecord:
@@ -292,5 +316,6 @@ def record_of(job_id: str, raw: Mapping[bytes, bytes]) -> JobRecord:
         first_step_at=time_of("first_step_at"),
         finished_at=time_of("finished_at"),
         expires_at=time_of("expires_at"),
+        done_event=StreamId.parse(text.get("done_event", "")),
         claim=Claim.model_validate_json(text["claim"]) if text.get("claim") else None,
     )

@@ -9,7 +9,10 @@ from app.settings import Settings
 from tests.app import pngs
 from tests.app.test_verify import made
 
-BODIES = {"/v1/verify": {"image": pngs.text(made())}}  # where {} is none
+BODIES = {  # where {} is none
+    "/v1/verify": {"image": pngs.text(made())},
+    "/v1/webhooks/test": {"url": "https://example.org/hook"},
+}
 METHODS = {"get", "post", "put", "delete", "patch"}
 
 
@@ -25,9 +28,16 @@ class Operation:
         return f"{self.method} {self.path}"
 
     def url(self, job_id: str) -> str:
-        """Of a job of `tiny` and its first image. What a new route has, it adds here."""
-        values = {"job_id": job_id, "index": 0, "name": "tiny"}
+        """Of a job of `tiny`, its first image, the delivery of its end. New routes add theirs."""
+        delivery_id = f"msg_{job_id.partition('_')[2]}"
+        values = {"job_id": job_id, "index": 0, "name": "tiny", "delivery_id": delivery_id}
         return self.path.format(**values)
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether it answers until a job is done."""
+        responses = DOCUMENT["paths"][self.path][self.method.lower()]["responses"]
+        return "text/event-stream" in responses.get("200", {}).get("content", {})
 
     def body(self) -> dict[str, Any]:
         """What `request` is to send."""

@@ -13,8 +13,9 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from protocol import keys
+from protocol.webhook_store import WebhookStore, of_job
 from tests.app import owners, submissions
-from tests.app.operations import Operation
+from tests.app.operations import Operation, outcomes
 from tests.app.world import World
 
 UNKNOWN = f"job_{'0' * 32}"
@@ -57,6 +58,7 @@ ANY: dict[str, Callable[[World, Operation], Response]] = {
     "invalid_request": _with_an_unknown_parameter,
     "job_not_found": lambda world, operation: world.ask(operation, UNKNOWN),
     "image_not_found": lambda world, operation: world.ask(operation, world.job()),
+    "delivery_not_found": lambda world, operation: world.ask(operation, world.finished()),
     "expired": lambda world, operation: world.ask(operation, world.gone()),
 }
 
@@ -85,26 +87,65 @@ def _part(world: World, name: str, byte_range: str) -> Response:
     return world.client.get(f"/v1/jobs/{world.finished()}/{name}", headers=headers)
 
 
+def _named(world: World, name: str, body: dict[str, int]) -> Response:
+    return world.client.post("/v1/jobs", json=body, headers={"Idempotency-Key": name})
+
+
+def _named_twice(world: World) -> Response:
+    _named(world, "a-name", {"n": 1})
+    return _named(world, "a-name", {"n": 2})
+
+
+def _delivery(world: World) -> str:
+    return f"/v1/webhooks/{of_job(world.told())}"
+
+
+def _replayed_while_sent(world: World) -> Response:
+    url = _delivery(world)
+    WebhookStore(world.redis).claim(10, lease_s=60)
+    return world.client.post(f"{url}/replay")
+
+
+def _replayed_without_disk(world: World) -> Response:
+    """A full Redis would do it: the first thing that is written makes room."""
+    url = _delivery(world)
+    return world.without_disk(lambda: world.client.post(f"{url}/replay"))
+
+
 def _when_full(world: World, method: str, suffix: str) -> Response:
     url = f"/v1/jobs/{world.job()}{suffix}"
     return world.full(lambda: world.client.request(method, url))
 
 
 def _submissions() -> dict[str, Callable[[World], Response]]:
-    """Of each route that queues a job."""
+    """Of each route that queues something."""
 
     def row(provoke: Callable[[World, str], Response], path: str) -> Callable[[World], Response]:
         return lambda world: provoke(world, path)
 
+    promised = set(map(str, outcomes()))
     return {
         f"POST {path} {outcome}": row(provoke, path)
         for path in submissions.GOOD
         for outcome, provoke in submissions.ROWS.items()
+        if f"POST {path} {outcome}" in promised
     }
 
 
 OWN: dict[str, Callable[[World], Response]] = {
     **_submissions(),
+    "POST /v1/jobs 400 malformed_key": lambda w: _named(w, '"', {}),
+    "POST /v1/jobs 422 idempotency_key_reused": lambda w: _named_twice(w),
+    "GET /v1/jobs/{job_id}/events 200": lambda w: w.client.get(f"/v1/jobs/{w.finished()}/events"),
+    "GET /v1/jobs/{job_id}/events 204": lambda w: w.client.get(
+        f"/v1/jobs/{w.finished()}/events", headers={"Last-Event-ID": "9999999999999-0"}
+    ),
+    "GET /v1/jobs/{job_id}/webhook 200": lambda w: w.client.get(f"/v1/jobs/{w.told()}/webhook"),
+    "GET /v1/webhooks/failed 200": lambda w: w.client.get("/v1/webhooks/failed"),
+    "GET /v1/webhooks/{delivery_id} 200": lambda w: w.client.get(_delivery(w)),
+    "POST /v1/webhooks/{delivery_id}/replay 202": lambda w: w.client.post(_delivery(w) + "/replay"),
+    "POST /v1/webhooks/{delivery_id}/replay 200": lambda w: _replayed_while_sent(w),
+    "POST /v1/webhooks/{delivery_id}/replay 507 storage_full": lambda w: _replayed_without_disk(w),
     "GET /v1/jobs 200": lambda w: w.client.get("/v1/jobs"),
     "GET /v1/jobs/{job_id} 200": lambda w: w.client.get(f"/v1/jobs/{w.job()}"),
     "GET /v1/jobs/{job_id} 304": lambda w: _again(w, f"/v1/jobs/{w.finished()}"),

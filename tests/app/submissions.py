@@ -1,4 +1,4 @@
-"""What every route that queues a job can answer: one table for all of them."""
+"""What every route that takes a body and queues something can answer, as far as it says so."""
 
 import threading
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from tests.conftest import until
 GOOD: dict[str, tuple[bytes, str]] = {
     "/v1/jobs": (b"{}", "application/json"),
     "/v1/verify": (made(), "image/png"),
+    "/v1/webhooks/test": (b'{"url": "https://example.org/hook"}', "application/json"),
 }
 SPOILED_IMAGE: dict[str, dict[str, Any]] = {
     "/v1/jobs": {"task": "variations", "t": 500, "image": "AAAA"},

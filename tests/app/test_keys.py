@@ -177,7 +177,7 @@ def test_what_tells_of_everybody_is_for_admins(keyed: TestClient, path: str) -> 
     ids=str,
 )
 def test_the_start_is_refused_in_one_line(environment: dict[str, str], words: str) -> None:
-    with ApiProcess.start("redis://localhost:1", **environment) as api:
+    with ApiProcess.start("redis://localhost:1", environment=environment) as api:
         assert api.process.wait(timeout=60) == 2
         until(lambda: api.log)
         (line,) = api.log
@@ -201,7 +201,7 @@ def test_with_keys_it_listens_anywhere_and_reads_them_again_on_sighup(
 ) -> None:
     path = owners.write(tmp_path / "keys.toml", "anna")
     environment = {"APP_HOST": "0.0.0.0", "APP_KEYS_FILE": str(path)}
-    with ApiProcess.start(redis_server.url, **environment) as api, api.client() as client:
+    with ApiProcess.start(redis_server.url, environment=environment) as api, api.client() as client:
 
         def status(name: str) -> int:
             return client.get("/v1/models", headers=owners.header(name)).status_code

@@ -47,7 +47,7 @@ def test_each_request_is_a_line_of_json_that_holds_no_secret(
 ) -> None:
     path = owners.write(tmp_path / "keys.toml")
     environment = {"APP_KEYS_FILE": str(path), "APP_LOG": kind}
-    with ApiProcess.start(redis_server.url, **environment) as api, api.client() as client:
+    with ApiProcess.start(redis_server.url, environment=environment) as api, api.client() as client:
         anna = owners.header("anna")
         client.get("/livez")
         client.get("/readyz")

@@ -11,7 +11,7 @@ from app import http_head
 from tests.app.api_process import ApiProcess
 from tests.app.checks import problem
 from tests.app.played_worker import PlayedWorker
-from tests.app.test_contract import half_a_body
+from tests.app.test_contract import IMPATIENT, half_a_body
 from tests.conftest import RedisServer
 
 GET = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n"
@@ -20,7 +20,7 @@ GET = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n"
 @pytest.fixture(scope="module")
 def api(redis_server: RedisServer) -> Iterator[ApiProcess]:
     """Impatient with bodies."""
-    with ApiProcess.start(redis_server.url, APP_BODY_TIMEOUT_S="0.2") as process:
+    with ApiProcess.start(redis_server.url, environment=IMPATIENT) as process:
         yield process
 
 

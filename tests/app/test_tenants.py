@@ -15,6 +15,8 @@ from tests.app.played_worker import PlayedWorker
 from tests.app.provocations import UNKNOWN
 
 OF_JOBS = [each for each in operations() if "{job_id}" in each.path]
+OF_DELIVERIES = [each for each in operations() if "{delivery_id}" in each.path]
+HOOK = {"url": "https://example.org/hook"}
 
 
 def ask(client: TestClient, name: str, operation: Operation, job_id: str) -> Response:
@@ -28,25 +30,26 @@ def ask(client: TestClient, name: str, operation: Operation, job_id: str) -> Res
 
 @pytest.fixture
 def annas(keyed: TestClient, worker: PlayedWorker) -> str:
-    """A job of Anna's, finished."""
-    response = keyed.post("/v1/jobs", json={}, headers=owners.header("anna"))
+    """A job of Anna's, finished, and its end to be told."""
+    response = keyed.post("/v1/jobs", json={"webhook": HOOK}, headers=owners.header("anna"))
     job_id = cast(str, response.json()["id"])
     worker.finish(job_id)
     return job_id
 
 
-@pytest.mark.parametrize("operation", OF_JOBS, ids=str)
+@pytest.mark.parametrize("operation", OF_JOBS + OF_DELIVERIES, ids=str)
 def test_a_foreign_job_looks_like_one_that_never_was(
     keyed: TestClient, redis: Redis, annas: str, operation: Operation
 ) -> None:
     before = redis.dump(keys.job(annas))
     foreign = ask(keyed, "bert", operation, annas)
     unknown = ask(keyed, "bert", operation, UNKNOWN)
-    problem(foreign, 404, "job_not_found")
-    assert foreign.text.replace(annas, UNKNOWN) == unknown.text
+    code = "job_not_found" if "{job_id}" in operation.path else "delivery_not_found"
+    problem(foreign, 404, code)
+    assert foreign.text.replace(annas[4:], UNKNOWN[4:]) == unknown.text
     assert redis.dump(keys.job(annas)) == before
     own = ask(keyed, "anna", operation, annas)
-    assert (own.status_code, _code(own)) != (404, "job_not_found")
+    assert (own.status_code, _code(own)) != (404, code)
 
 
 def _code(response: Response) -> str | None:

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from protocol import keys
 from tests.app.operations import Operation
 from tests.app.played_worker import PlayedWorker
-from tests.conftest import RedisServer
+from tests.conftest import RedisServer, until
 
 
 @dataclass
@@ -35,6 +35,12 @@ class World:
         self.worker.finish(job_id)
         return job_id
 
+    def told(self) -> str:
+        """A finished job whose end is to be told to a webhook."""
+        job_id = self.job(webhook={"url": "https://example.org/hook"})
+        self.worker.finish(job_id)
+        return job_id
+
     def gone(self) -> str:
         """A job whose record has expired."""
         job_id = self.finished()
@@ -45,6 +51,19 @@ class World:
         return self.client.request(
             operation.method, operation.url(job_id), **(operation.body() | options)
         )
+
+    def without_disk(self, ask: Callable[[], Response]) -> Response:
+        """What is answered while Redis cannot write a snapshot that it should."""
+        in_the_way = self.server.folder / "dump.rdb"
+        in_the_way.mkdir()
+        self.redis.config_set("save", "3600 1000000")
+        self.redis.bgsave()
+        try:
+            until(lambda: self.redis.info("persistence")["rdb_last_bgsave_status"] == "err")
+            return ask()
+        finally:
+            self.redis.config_set("save", "")
+            in_the_way.rmdir()
 
     def full(self, ask: Callable[[], Response]) -> Response:
         """What is answered while Redis refuses writes."""

@@ -1,7 +1,7 @@
 -- All commands of a submission, or none: what a client may have is known only while nobody else
 -- submits. What was begun by an image or a job's end is undone by `release` (../prelude.lua).
 --
--- KEYS: 1 what is queued, 2 key prefix of the tenant's days
+-- KEYS: 1 what is queued, 2 key prefix of the tenant's days, 3 a name to be used once, if any
 -- ARGV: 1 tenant, 2 model, 3 priority, 4 images, 5 bytes an image will take,
 --       6 bytes the job takes at once,
 --       then what may not be passed ('' for no bound): 7 images queued of the tenant,
@@ -13,6 +13,8 @@ local images, image_bytes, job_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), ton
 local seconds = tonumber(redis.call('TIME')[1])
 local today = KEYS[2] .. math.floor(seconds / 86400)
 local midnight_s = 86400 - seconds % 86400
+
+if KEYS[3] and redis.call('EXISTS', KEYS[3]) == 1 then return {'taken', 0, midnight_s} end
 
 local function queued(name)
   return tonumber(redis.call('HGET', QUEUED, name) or 0)

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from denoised_client import calls
 from denoised_client.async_driver import AsyncDriver
 from denoised_client.async_job import AsyncJob
+from denoised_client.calls import Texts
 from denoised_client.connection import TIMEOUT_S, Connection
 from denoised_client.resources import DryRun, JobSnapshot, Model, ModelList, Stats
 from denoised_client.retries import PATIENT, RetryPolicy
@@ -38,15 +39,20 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
 
     async def sample(self, **options: Unpack[Options]) -> AsyncJob:
         """n images of a seed."""
-        return await self._submit("sample", options)
+        return await self.submit("sample", **options)
 
     async def variations(self, **options: Unpack[Variations]) -> AsyncJob:
         """n images that share the noised `image`."""
-        return await self._submit("variations", options)
+        return await self.submit("variations", **options)
 
     async def interpolate(self, **options: Unpack[Interpolation]) -> AsyncJob:
         """Images on the way from `image_a` to `image_b`."""
-        return await self._submit("interpolate", options)
+        return await self.submit("interpolate", **options)
+
+    async def submit(self, task: Task, **options: Any) -> AsyncJob:
+        """The job of any task, with what the task's own method takes."""
+        call = calls.submit(body_of(task, options))
+        return self._job(await self._driver.run(self._service.read(call, JobSnapshot)))
 
     async def dry_run(self, task: Task = "sample", **options: Any) -> DryRun:
         """What a job would become and cost. Takes what the task's own method takes."""
@@ -60,11 +66,11 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
     async def jobs(
         self,
         *,
-        status: str | None = None,
-        model: str | None = None,
+        status: Texts = None,
+        model: Texts = None,
         metadata: Mapping[str, str] | None = None,
     ) -> AsyncIterator[AsyncJob]:
-        """Our jobs, newest first; those with all of these. Pages are fetched as they are needed."""
+        """Our jobs, newest first; of several statuses or models, any. Pages come as needed."""
         flow = self._service.jobs(status=status, model=model, metadata=metadata or {})
         async for snapshot in self._driver.iterate(flow):
             yield self._job(snapshot)
@@ -92,10 +98,6 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         trace: TracebackType | None,
     ) -> None:
         await self.close()
-
-    async def _submit(self, task: Task, options: Mapping[str, Any]) -> AsyncJob:
-        call = calls.submit(body_of(task, options))
-        return self._job(await self._driver.run(self._service.read(call, JobSnapshot)))
 
     def _job(self, snapshot: JobSnapshot) -> AsyncJob:
         return AsyncJob(self._driver, self._service, snapshot)

@@ -1,7 +1,7 @@
 """Every request the client makes. Pure."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +9,7 @@ from denoised_client.effects import Call
 from denoised_client.errors import UnexpectedAnswer
 from denoised_client.resources import JobSnapshot
 
+Texts = str | Sequence[str] | None  # one of these; None: any
 JOBS = "/v1/jobs"
 PAGE_SIZE = 200
 
@@ -36,17 +37,17 @@ def job(job_id: str, *, wait_s: int = 0) -> Call:
 
 def jobs(
     *,
-    status: str | None,
-    model: str | None,
+    status: Texts,
+    model: Texts,
     metadata: Mapping[str, str],
     token: str | None,
     page_size: int = PAGE_SIZE,
 ) -> Call:
     """A page of the list, newest first."""
-    given = {"status": status, "model": model, "page_token": token}
-    filters = {f"metadata.{key}": value for key, value in metadata.items()}
-    asked = {name: value for name, value in given.items() if value is not None}
-    return Call("GET", JOBS, params={"page_size": page_size, **asked, **filters})
+    asked: dict[str, Texts] = {"status": status, "model": model, "page_token": token}
+    asked |= {f"metadata.{key}": value for key, value in metadata.items()}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return Call("GET", JOBS, params={"page_size": page_size, **given})
 
 
 def cancel(job: JobSnapshot) -> Call:

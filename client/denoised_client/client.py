@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Unpack
 
 from denoised_client import calls
+from denoised_client.calls import Texts
 from denoised_client.connection import TIMEOUT_S, Connection
 from denoised_client.driver import Driver
 from denoised_client.job import Job
@@ -38,15 +39,20 @@ class Client(AbstractContextManager["Client"]):
 
     def sample(self, **options: Unpack[Options]) -> Job:
         """n images of a seed."""
-        return self._submit("sample", options)
+        return self.submit("sample", **options)
 
     def variations(self, **options: Unpack[Variations]) -> Job:
         """n images that share the noised `image`."""
-        return self._submit("variations", options)
+        return self.submit("variations", **options)
 
     def interpolate(self, **options: Unpack[Interpolation]) -> Job:
         """Images on the way from `image_a` to `image_b`."""
-        return self._submit("interpolate", options)
+        return self.submit("interpolate", **options)
+
+    def submit(self, task: Task, **options: Any) -> Job:
+        """The job of any task, with what the task's own method takes."""
+        call = calls.submit(body_of(task, options))
+        return self._job(self._driver.run(self._service.read(call, JobSnapshot)))
 
     def dry_run(self, task: Task = "sample", **options: Any) -> DryRun:
         """What a job would become and cost. Takes what the task's own method takes."""
@@ -60,11 +66,11 @@ class Client(AbstractContextManager["Client"]):
     def jobs(
         self,
         *,
-        status: str | None = None,
-        model: str | None = None,
+        status: Texts = None,
+        model: Texts = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Iterator[Job]:
-        """Our jobs, newest first; those with all of these. Pages are fetched as they are needed."""
+        """Our jobs, newest first; of several statuses or models, any. Pages come as needed."""
         flow = self._service.jobs(status=status, model=model, metadata=metadata or {})
         return map(self._job, self._driver.iterate(flow))
 
@@ -91,10 +97,6 @@ class Client(AbstractContextManager["Client"]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _submit(self, task: Task, options: Mapping[str, Any]) -> Job:
-        call = calls.submit(body_of(task, options))
-        return self._job(self._driver.run(self._service.read(call, JobSnapshot)))
 
     def _job(self, snapshot: JobSnapshot) -> Job:
         return Job(self._driver, self._service, snapshot)

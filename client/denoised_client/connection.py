@@ -37,7 +37,7 @@ class Connection:
 
     def options(self) -> dict[str, Any]:
         """For httpx2.Client and httpx2.AsyncClient alike."""
-        headers = {"User-Agent": f"denoised-client/{_version()}"}
+        headers = {"User-Agent": f"denoised-client/{own_version()}"}
         if self.api_key is not None:
             headers["Authorization"] = f"Bearer {self.api_key}"
         return {"base_url": self.url, "headers": headers}
@@ -61,7 +61,8 @@ class Connection:
         return unreachable
 
 
-def _version() -> str:
+def own_version() -> str:
+    """Of this package."""
     try:
         return version("denoised-client")
     except PackageNotFoundError:  # run from a checkout

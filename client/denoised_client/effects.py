@@ -6,7 +6,7 @@ differs between `Client` and `AsyncClient`. A flow may also yield items, which a
 effects: the driver hands them to the caller one by one.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -19,7 +19,7 @@ class Call:
 
     method: str
     path: str
-    params: Mapping[str, str | int] = field(default_factory=dict)
+    params: Mapping[str, str | int | Sequence[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     json: object = None
     held_s: float = 0.0  # how long the service may hold its answer back, beside the usual time-out

@@ -1,4 +1,4 @@
-"""What the service answers. Frozen; fields that a newer service adds are ignored."""
+"""What the service answers. Frozen. Fields that a newer service adds do no harm, and are kept."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,7 +13,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Resource(BaseModel):
     """The base."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class FieldError(Resource):
@@ -161,11 +161,8 @@ class ImagePage(Resource):
 class Stats(Resource):
     """What the service is doing now, as it tells it: fields differ from version to version."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
 
 class DryRun(Resource):
     """What a request would become, and what it would cost; nothing was queued."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
     request: dict[str, Any] = Field(description="As resolved.")

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from denoised_client import calls
 from denoised_client.answers import Answer, checked, parsed
+from denoised_client.calls import Texts
 from denoised_client.effects import Call, Flow, ItemFlow, Open, Opened, Pause, Read
 from denoised_client.errors import ApiError, DenoisedError, NotFound, Unreachable
 from denoised_client.resources import JobPage, JobSnapshot, Resource
@@ -80,7 +81,7 @@ class Service:
                 yield from patience.after(error)
 
     def jobs(
-        self, *, status: str | None, model: str | None, metadata: Mapping[str, str]
+        self, *, status: Texts, model: Texts, metadata: Mapping[str, str]
     ) -> ItemFlow[JobSnapshot]:
         """Those of the list, newest first, page by page."""
         token = None

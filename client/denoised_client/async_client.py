@@ -10,9 +10,11 @@ from denoised_client.async_driver import AsyncDriver
 from denoised_client.async_job import AsyncJob
 from denoised_client.calls import Texts
 from denoised_client.connection import TIMEOUT_S, Connection
-from denoised_client.resources import DryRun, JobSnapshot, Model, ModelList, Stats
+from denoised_client.following import verified
+from denoised_client.resources import DryRun, JobSnapshot, Model, ModelList, Stats, Verification
 from denoised_client.retries import PATIENT, RetryPolicy
 from denoised_client.service import Service
+from denoised_client.source_images import ImageFile, as_png
 from denoised_client.submission import Interpolation, Options, Task, Variations, body_of
 
 
@@ -86,6 +88,14 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
     async def stats(self) -> Stats:
         """What the service is doing now."""
         return await self._driver.run(self._service.read(calls.STATS, Stats))
+
+    async def verify(self, image: ImageFile, *, timeout_s: float | None = None) -> Verification:
+        """Whether sampling an image again gives its pixels; waits for it.
+
+        Takes what was downloaded, as a file or as a picture of `images()`. Raises what a job's
+        `wait` does.
+        """
+        return await self._driver.run(verified(self._service, as_png(image), timeout_s=timeout_s))
 
     async def close(self) -> None:
         """Hang up. Jobs go on."""

@@ -9,10 +9,12 @@ from denoised_client import calls
 from denoised_client.calls import Texts
 from denoised_client.connection import TIMEOUT_S, Connection
 from denoised_client.driver import Driver
+from denoised_client.following import verified
 from denoised_client.job import Job
-from denoised_client.resources import DryRun, JobSnapshot, Model, ModelList, Stats
+from denoised_client.resources import DryRun, JobSnapshot, Model, ModelList, Stats, Verification
 from denoised_client.retries import PATIENT, RetryPolicy
 from denoised_client.service import Service
+from denoised_client.source_images import ImageFile, as_png
 from denoised_client.submission import Interpolation, Options, Task, Variations, body_of
 
 
@@ -85,6 +87,14 @@ class Client(AbstractContextManager["Client"]):
     def stats(self) -> Stats:
         """What the service is doing now."""
         return self._driver.run(self._service.read(calls.STATS, Stats))
+
+    def verify(self, image: ImageFile, *, timeout_s: float | None = None) -> Verification:
+        """Whether sampling an image again gives its pixels; waits for it.
+
+        Takes what was downloaded, as a file or as a picture of `images()`. Raises what a job's
+        `wait` does.
+        """
+        return self._driver.run(verified(self._service, as_png(image), timeout_s=timeout_s))
 
     def close(self) -> None:
         """Hang up. Jobs go on."""

@@ -32,6 +32,8 @@ class Finished:
 
     def next(self) -> Flow[Entries]:
         """At least one; none when there are no more to come."""
+        if not self.follower.job.lists_its_images:
+            yield from self.follower.refresh()
         while True:
             job = self.follower.job
             if job.done and job.images_truncated:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from denoised_client import calls
 from denoised_client.effects import Call, Close, Flow, ItemFlow, Opened, Read
 from denoised_client.errors import StillRunning, Unreachable, raise_unless_succeeded
-from denoised_client.resources import JobSnapshot
+from denoised_client.resources import JobSnapshot, Verification
 from denoised_client.service import Service, opened
 
 LONGEST_WAIT_S = 60  # that the service grants
@@ -30,6 +30,16 @@ def waited(
     while not follower.job.done:
         yield (yield from follower.next())
     raise_unless_succeeded(follower.job)
+
+
+def verified(service: Service, png: bytes, *, timeout_s: float | None) -> Flow[Verification]:
+    """What the job that samples an image again has shown. Raises what `waited` does."""
+    job = yield from service.read(calls.verify(png), JobSnapshot)
+    follower = Follower(service, job, watched=False, deadline=Deadline.after(timeout_s))
+    while not follower.job.done:
+        yield from follower.next()
+    raise_unless_succeeded(follower.job)
+    return follower.job.verification or Verification()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,10 @@ class Follower:
                 return job
         self.job = yield from self._from_poll()
         return self.job
+
+    def refresh(self) -> Flow[None]:
+        """See how it stands, at once."""
+        self.job = yield from self.service.read(calls.job(self.job.id), JobSnapshot)
 
     def _from_poll(self) -> Flow[JobSnapshot]:
         left_s = self.deadline.left_s(LOOK_S if self.watched else LONGEST_WAIT_S)

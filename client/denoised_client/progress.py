@@ -26,7 +26,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         self.is_shown = sys.stderr.isatty() if shown is None else shown
         console = Console(stderr=True)
         self._progress = Progress(
-            *COLUMNS, console=console, disable=not self.is_shown, transient=True
+            *COLUMNS, console=console, disable=not self.is_shown, transient=console.is_terminal
         )
         self._task: TaskID | None = None
 
@@ -49,7 +49,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
             self._task = self._progress.add_task("", images="", left="")
         self._progress.update(
             self._task,
-            description=f"{job.id} {job.status}",
+            description=job.status,
             completed=now.steps_done,
             total=now.steps_total,
             images=f"{now.images_done}/{now.images_total} images",

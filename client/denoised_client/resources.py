@@ -75,6 +75,15 @@ class JobUrls(Resource):
     archive: str | None = None
 
 
+class Verification(Resource):
+    """What sampling an image again has shown: match, differs or not_comparable (which `reason`
+    explains)."""
+
+    result: str | None = None
+    reason: str | None = None
+    largest_difference: int | None = None
+
+
 class JobSnapshot(Resource):
     """A job as it stood when the service told of it.
 
@@ -100,6 +109,12 @@ class JobSnapshot(Resource):
     expires_at: datetime | None = None
     urls: JobUrls
     metadata: dict[str, Any] = {}
+    verification: Verification | None = None
+
+    @property
+    def lists_its_images(self) -> bool:
+        """Jobs out of a list do not."""
+        return self.images_truncated or len(self.images) >= self.progress.images_done
 
     @property
     def scale(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,9 @@ class JobImage:
     index: int
 
 
-ImageInput = Image.Image | bytes | str | Path | JobImage
-"""A picture, a PNG file's bytes, a file's path, or an image of a job."""
+ImageFile = Image.Image | bytes | str | Path  # a picture, a PNG file's bytes, a file's path
+ImageInput = ImageFile | JobImage
+RECIPE = ("parameters", "denoised")  # the text chunks that say how an image was made
 
 
 def as_json(image: ImageInput) -> str | dict[str, str | int]:
@@ -27,12 +29,16 @@ def as_json(image: ImageInput) -> str | dict[str, str | int]:
     return base64.b64encode(as_png(image)).decode()
 
 
-def as_png(image: Image.Image | bytes | str | Path) -> bytes:
-    """The file. Raises OSError where a path cannot be read."""
+def as_png(image: ImageFile) -> bytes:
+    """The file, a picture's with the recipe it came with. Raises OSError for a path that cannot be
+    read."""
     if isinstance(image, bytes):
         return image
     if isinstance(image, str | Path):
         return Path(image).read_bytes()
-    file = io.BytesIO()
-    image.save(file, "png")
+    recipe, file = PngInfo(), io.BytesIO()
+    for name in RECIPE:
+        if name in image.info:
+            recipe.add_text(name, image.info[name])
+    image.save(file, "png", pnginfo=recipe)
     return file.getvalue()

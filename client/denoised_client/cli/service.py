@@ -1,4 +1,6 @@
-"""`denoised models` and `stats`."""
+"""`denoised models`, `stats` and `verify`."""
+
+from pathlib import Path
 
 import click
 
@@ -24,7 +26,19 @@ def stats(client: Client, as_json: bool) -> None:
     tell(now, now.model_dump_json(indent=2), as_json=as_json)
 
 
-COMMANDS = (models, stats)
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+@click.pass_obj
+def verify(client: Client, file: Path, as_json: bool) -> int:
+    """Sample the image of FILE, a PNG made here, again. Exit status 1 unless its pixels match."""
+    found = client.verify(file)
+    about = "" if found.reason is None else f": {found.reason}"
+    tell(found, f"{found.result}{about}", as_json=as_json)
+    return 0 if found.result == "match" else 1
+
+
+COMMANDS = (models, stats, verify)
 
 
 def _row(model: Model) -> tuple[object, ...]:

@@ -1,0 +1,104 @@
+"""A TCP proxy that hangs up when it is told to."""
+
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlsplit
+
+CHUNK_BYTES = 2**16
+
+
+@dataclass
+class CuttingProxy:
+    """Between a client and a service. Counts the connections it has cut."""
+
+    host: str
+    port: int
+    listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+    cuts: int = 0
+    _budgets: deque[int] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _open: list[socket.socket] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def before(cls, url: str) -> Iterator[Self]:
+        """Running, before the service at `url`."""
+        address = urlsplit(url)
+        assert address.hostname is not None
+        assert address.port is not None
+        proxy = cls(address.hostname, address.port)
+        thread = threading.Thread(target=proxy._serve)
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            proxy.listener.shutdown(socket.SHUT_RDWR)
+            proxy.listener.close()
+            thread.join()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def cut_after(self, *budgets: int) -> None:
+        """Let so many bytes of the service's pass, then hang up; then the next, and so on. The
+        first byte counted is the next one to come: 0 loses a whole answer."""
+        with self._lock:
+            self._budgets.extend(budgets)
+
+    def _serve(self) -> None:
+        threads = []
+        with suppress(OSError):  # the listener was closed
+            while True:
+                client, _ = self.listener.accept()
+                threads.append(threading.Thread(target=self._connect, args=(client,)))
+                threads[-1].start()
+        for end in self._open:
+            _hang_up(end)
+        for thread in threads:
+            thread.join()
+
+    def _connect(self, client: socket.socket) -> None:
+        with client, socket.create_connection((self.host, self.port)) as service:
+            self._open += [client, service]
+            upstream = threading.Thread(target=self._pass_on, args=(client, service))
+            upstream.start()
+            self._pass_back(service, client)
+            _hang_up(client)
+            _hang_up(service)
+            upstream.join()
+
+    def _pass_on(self, client: socket.socket, service: socket.socket) -> None:
+        with suppress(OSError):
+            while data := client.recv(CHUNK_BYTES):
+                service.sendall(data)
+        _hang_up(service)
+
+    def _pass_back(self, service: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while data := service.recv(CHUNK_BYTES):
+                passed = self._let_pass(data)
+                client.sendall(data[:passed])
+                if passed < len(data):
+                    return
+
+    def _let_pass(self, data: bytes) -> int:
+        """How many of these bytes may pass; fewer than there are: hang up then."""
+        with self._lock:
+            if not self._budgets:
+                return len(data)
+            if self._budgets[0] >= len(data):
+                self._budgets[0] -= len(data)
+                return len(data)
+            self.cuts += 1
+            return self._budgets.popleft()
+
+
+def _hang_up(end: socket.socket) -> None:
+    with suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)

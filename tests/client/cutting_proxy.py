@@ -1,5 +1,6 @@
 """A TCP proxy that hangs up when it is told to."""
 
+import re
 import socket
 import threading
 from collections import deque
@@ -10,16 +11,19 @@ from typing import Self
 from urllib.parse import urlsplit
 
 CHUNK_BYTES = 2**16
+REQUEST_HEAD = re.compile(r"(?:GET|POST|DELETE) /.*?\r\n\r\n", re.DOTALL)
 
 
 @dataclass
 class CuttingProxy:
-    """Between a client and a service. Counts the connections it has cut."""
+    """Between a client and a service. Counts the connections it has cut, and keeps the heads of the
+    requests that it passed on."""
 
     host: str
     port: int
     listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
     cuts: int = 0
+    heads: list[str] = field(default_factory=list)
     _budgets: deque[int] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: list[socket.socket] = field(default_factory=list)
@@ -76,6 +80,7 @@ class CuttingProxy:
     def _pass_on(self, client: socket.socket, service: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(CHUNK_BYTES):
+                self.heads += REQUEST_HEAD.findall(data.decode("latin-1"))
                 service.sendall(data)
         _hang_up(service)
 

@@ -80,8 +80,8 @@ def _ask(client: Client, task: Task, images: Mapping[str, Any], given: Mapping[s
     job = client.submit(task, **asked)
     if given["detach"]:
         return tell(job.snapshot, job.id, as_json=given["as_json"])
-    note(f"{job.id} queued")
     try:
+        note(f"{job.id} queued")
         see_to_its_end(job, given["out"], **{name: given[name] for name in SEEN_WITH})
     except KeyboardInterrupt:
         note(f"\n{_left(job.cancel() if given['cancel_on_interrupt'] else job)}")

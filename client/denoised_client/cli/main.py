@@ -10,6 +10,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from denoised_client.cli import ask, completion, jobs, service
 from denoised_client.client import Client
 from denoised_client.connection import LOCAL, own_version
 from denoised_client.errors import ApiError, DenoisedError, JobEnded
+from denoised_client.retries import PATIENT
 
 JOB_ENDED, USAGE, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 4, 130
 COMMANDS = (*ask.COMMANDS, *jobs.COMMANDS, *service.COMMANDS, completion.completion)
@@ -41,12 +43,20 @@ COMMANDS = (*ask.COMMANDS, *jobs.COMMANDS, *service.COMMANDS, completion.complet
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file whose first line is the API key. Default: DENOISED_API_KEY, else none.",
 )
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=PATIENT.retries,
+    show_default=True,
+    help="How often a request that failed is sent again.",
+)
 @click.version_option(own_version())
 @click.pass_context
-def cli(context: click.Context, url: str, api_key_file: Path | None) -> None:
+def cli(context: click.Context, url: str, api_key_file: Path | None, retries: int) -> None:
     """Images from a denoised service."""
     try:
-        client = Client(url, api_key=_key_in(api_key_file))
+        policy = replace(PATIENT, retries=retries)
+        client = Client(url, api_key=_key_in(api_key_file), retries=policy)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     context.obj = context.with_resource(client)

@@ -24,6 +24,7 @@ class CuttingProxy:
     listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
     cuts: int = 0
     heads: list[str] = field(default_factory=list)
+    _only: str = ""
     _budgets: deque[int] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: list[socket.socket] = field(default_factory=list)
@@ -49,10 +50,12 @@ class CuttingProxy:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
 
-    def cut_after(self, *budgets: int) -> None:
-        """Let so many bytes of the service's pass, then hang up; then the next, and so on. The
-        first byte counted is the next one to come: 0 loses a whole answer."""
+    def cut_after(self, *budgets: int, only: str = "") -> None:
+        """Let so many bytes of answers pass, then hang up; then the next, and so on. The first
+        byte counted is the next one to come: 0 loses a whole answer. `only`: of requests whose head
+        has this text."""
         with self._lock:
+            self._only = only
             self._budgets.extend(budgets)
 
     def _serve(self) -> None:
@@ -87,7 +90,7 @@ class CuttingProxy:
     def _pass_back(self, service: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
             while data := service.recv(CHUNK_BYTES):
-                passed = self._let_pass(data)
+                passed = self._let_pass(data) if self._only in self.heads[-1] else len(data)
                 client.sendall(data[:passed])
                 if passed < len(data):
                     return

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from denoised_client import JobFailed
 from PIL import Image
@@ -79,21 +80,23 @@ def test_scaled_images_are_known_by_their_pixels_before_scaling(
     assert len(list(job.images())) == 1
 
 
-def test_many_images_come_as_one_archive_that_goes_on_where_it_was_cut(
+def test_more_images_than_a_job_lists_come_as_an_archive_that_goes_on_where_it_was_cut(
     cut_client: Any, worker: PlayedWorker, proxy: CuttingProxy, tmp_path: Path
 ) -> None:
-    job = cut_client.sample(n=200)
+    job = cut_client.sample(n=1100)
     worker.finish(job.id)
     job = cut_client.job(job.id)
+    archive = httpx2.get(proxy.url + job.snapshot.urls.archive).content
+    list_bytes = archive.index(b"PK\x03\x04", 4)  # the archive's own list comes first
     proxy.heads.clear()
-    proxy.cut_after(50_000, 25_000)  # behind the archives' lists, among the images
+    proxy.cut_after(list_bytes + 40_000, list_bytes, only="archive")
     paths = job.save(tmp_path)
     assert proxy.cuts == 2
-    assert [path.read_bytes() for path in paths] == [picture(index)[0] for index in range(200)]
+    assert [path.read_bytes() for path in paths] == [picture(index)[0] for index in range(1100)]
     fetched = [head for head in proxy.heads if ".png" in head or "archive" in head]
     assert len(fetched) == 3
     begun = [int(head.partition("from_index=")[2].split()[0]) for head in fetched]
-    assert begun[0] == 0 < begun[1] < begun[2] < 200
+    assert begun[0] == 0 < begun[1] < begun[2] < 1100
 
 
 def _umask() -> int:

@@ -1,9 +1,9 @@
 """The fenced blocks of our documents, and how they are run.
 
-`console`: lines that begin with `$ ` are run by bash, with the indented lines they go on in;
-what follows is the output expected, `...` being anything. `python`: run, all blocks of a document in one
-namespace. `json`: shown, not run. Before any other block, and before one that cannot be run, stands
-`<!-- not run: why -->`.
+`console`: lines that begin with `$ ` are run by bash, with the indented lines they go on in; what
+follows is the output expected, `...` being anything. `python`: run, all blocks of a document in
+one namespace. `json`: shown, not run. Before any other block, and before one that cannot be run,
+stands `<!-- not run: why -->`.
 """
 
 import doctest

@@ -73,7 +73,7 @@ class Reader:
             timeout=120,
             check=False,
         )
-        assert told.returncode == 0, f"{command}\n{told.stderr}"
+        assert told.returncode == 0, f"{command}\n{told.stdout}\n{told.stderr}"
         self.job_id = examples.job_in(told.stdout) or self.job_id
         assert examples.is_as_expected(expected, told.stdout), f"{command}\n{told.stdout}"
 
@@ -92,6 +92,8 @@ def reader(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     command = tmp_path / "bin" / "denoised"
     command.write_text(COMMAND)
     command.chmod(0o755)
+    (tmp_path / ".curlrc").write_text("fail-with-body\n")  # a refusal is no success
+    monkeypatch.setenv("CURL_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("DENOISED_URL", service)

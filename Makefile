@@ -10,10 +10,11 @@ PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 pyt
 BIN = .venv/bin
 TORCH = torch==2.13.0  # what we develop with; the code runs on 2.6 and newer
 CONFIG ?= fashion-mnist
+SOURCES = app protocol worker models launch tools
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	-c requirements/constraints.txt $$($(PYTHON) -m launch.torch_index)
 
-.PHONY: help up demo test nightly check train lock audit clean
+.PHONY: help up demo test nightly check train lock clean
 .DEFAULT_GOAL := help
 
 help:  ## This list.
@@ -31,11 +32,13 @@ test: .venv/dev  ## The whole suite: real Redis, real processes, real HTTP.
 nightly: .venv/dev  ## The pixel fuzz at length: 1,000 schedules in every precision and mode. Hours.
 	FUZZ=1000 $(BIN)/python -m pytest tests/worker/test_determinism.py --timeout 0
 
-check: .venv/dev  ## Lint, format, types, who may import whom.
+check: .venv/dev  ## Lint, format, types, who may import whom, known holes.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r $(SOURCES)
+	$(BIN)/python -m tools.audit
 
 train: .venv/run  ## Train CONFIG=fashion-mnist into OUT=runs/CONFIG; goes on where it stopped.
 	$(BIN)/python -m models.train $(CONFIG) --out $(or $(OUT),runs/$(notdir $(basename $(CONFIG))))
@@ -47,9 +50,6 @@ lock:  ## Newest versions of everything into requirements/constraints.txt.
 	.venv-lock/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -v -E '^(nvidia|cuda|triton)' \
 		> requirements/constraints.txt
 	rm -r .venv-lock
-
-audit: .venv/dev  ## Known vulnerabilities in what is pinned. Needs a network.
-	$(BIN)/pip-audit --disable-pip --no-deps -r requirements/constraints.txt
 
 clean:  ## The virtual environment and caches; neither data nor runs.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

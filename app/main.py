@@ -15,7 +15,7 @@ from app.images import ImageService
 from app.jobs import JobService
 from app.middleware import BodyLimit, RequestId
 from app.models import ModelService
-from app.openapi import DESCRIPTION, DocumentedAPI, operation_id
+from app.openapi import DESCRIPTION, DocumentedAPI
 from app.routers import images, jobs, models, system
 from app.settings import Settings
 from protocol.registry import Registry
@@ -40,7 +40,6 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         middleware=[Middleware(RequestId), Middleware(BodyLimit)],
         redirect_slashes=False,
-        generate_unique_id_function=operation_id,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )

@@ -26,6 +26,9 @@ class DocumentedAPI(FastAPI):
     """FastAPI, whose document knows the schema that `documented` refers to, and gives those who
     generate clients names to read and types that they know."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, generate_unique_id_function=operation_id)
+
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:

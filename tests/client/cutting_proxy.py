@@ -73,24 +73,27 @@ class CuttingProxy:
     def _connect(self, client: socket.socket) -> None:
         with client, socket.create_connection((self.host, self.port)) as service:
             self._open += [client, service]
-            upstream = threading.Thread(target=self._pass_on, args=(client, service))
+            asked: list[str] = []
+            upstream = threading.Thread(target=self._pass_on, args=(client, service, asked))
             upstream.start()
-            self._pass_back(service, client)
+            self._pass_back(service, client, asked)
             _hang_up(client)
             _hang_up(service)
             upstream.join()
 
-    def _pass_on(self, client: socket.socket, service: socket.socket) -> None:
+    def _pass_on(self, client: socket.socket, service: socket.socket, asked: list[str]) -> None:
         with suppress(OSError):
             while data := client.recv(CHUNK_BYTES):
-                self.heads += REQUEST_HEAD.findall(data.decode("latin-1"))
+                heads = REQUEST_HEAD.findall(data.decode("latin-1"))
+                asked += heads
+                self.heads += heads
                 service.sendall(data)
         _hang_up(service)
 
-    def _pass_back(self, service: socket.socket, client: socket.socket) -> None:
+    def _pass_back(self, service: socket.socket, client: socket.socket, asked: list[str]) -> None:
         with suppress(OSError):
             while data := service.recv(CHUNK_BYTES):
-                passed = self._let_pass(data) if self._only in self.heads[-1] else len(data)
+                passed = self._let_pass(data) if self._only in asked[-1] else len(data)
                 client.sendall(data[:passed])
                 if passed < len(data):
                     return

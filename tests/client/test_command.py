@@ -34,6 +34,7 @@ def finishing(worker: PlayedWorker) -> Iterator[None]:
     def finish_all() -> None:
         while not leaving.wait(0.02):
             for job_id in worker.redis.zrange(keys.waiting("tiny"), 0, -1):
+                assert isinstance(job_id, bytes)
                 worker.finish(job_id.decode())
 
     thread = threading.Thread(target=finish_all)

@@ -92,7 +92,7 @@ def reader(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     command = tmp_path / "bin" / "denoised"
     command.write_text(COMMAND)
     command.chmod(0o755)
-    (tmp_path / ".curlrc").write_text("fail-with-body\n")  # a refusal is no success
+    (tmp_path / ".curlrc").write_text("fail\n")  # a refusal is no success
     monkeypatch.setenv("CURL_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")

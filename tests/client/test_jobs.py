@@ -14,6 +14,7 @@ from denoised_client import (
     NotFound,
     StillRunning,
     Unavailable,
+    calls,
 )
 from PIL import Image
 from redis import Redis
@@ -184,3 +185,44 @@ def test_the_address_and_the_key_come_from_the_environment(
     with pytest.raises(ValueError, match="API key") as refused:
         make_client(api.url)
     assert "two words" not in str(refused.value)
+
+
+def test_jobs_are_listed_page_by_page_and_their_images_are_still_to_be_had(
+    client: Any, worker: PlayedWorker
+) -> None:
+    made = [client.sample(metadata={"set": str(number % 2)}).id for number in range(5)]
+    worker.finish(made[2])
+    assert [job.id for job in client.jobs()] == made[::-1]
+    assert [job.id for job in client.jobs(metadata={"set": "0"})] == [made[4], made[2], made[0]]
+    [job] = client.jobs(status=["succeeded", "failed"], model="tiny")
+    assert job.id == made[2]
+    assert greys(list(job.images())) == [grey_of(0)]
+    assert list(client.jobs(model="other")) == []
+
+
+def test_more_jobs_than_a_page_has_are_all_listed(
+    client: Any, worker: PlayedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [client.sample().id for _ in range(5)]
+    monkeypatch.setitem(calls.jobs.__kwdefaults__, "page_size", 2)
+    assert [job.id for job in client.jobs()] == made[::-1]
+
+
+def test_a_deleted_job_is_gone(client: Any, worker: PlayedWorker) -> None:
+    job = client.sample()
+    job.delete()
+    with pytest.raises(NotFound):
+        client.job(job.id)
+
+
+def test_a_dry_run_tells_the_cost_and_queues_nothing(client: Any, worker: PlayedWorker) -> None:
+    would_be = client.dry_run(n=3, seed=5, sampler="ddim")
+    assert would_be.request["seed"] == 5
+    assert would_be.cost["steps"] == 150
+    assert list(client.jobs()) == []
+
+
+def test_a_file_that_was_not_made_here_is_not_verified(client: Any, worker: PlayedWorker) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        client.verify(picture(0)[0])
+    assert refused.value.code == "invalid_image"

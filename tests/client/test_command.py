@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from denoised_client import Client
+from denoised_client.cli.main import main
 from redis import Redis
 
 from protocol import keys
@@ -134,12 +135,13 @@ def test_a_failed_job_is_status_1_and_still_told(
     ],
 )
 def test_wrong_usage_is_status_2_and_says_what_is_wrong(
-    arguments: list[str], complaint: str
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended = denoised("http://127.0.0.1:1", *arguments)
-    assert (ended.status, ended.out) == (2, "")
-    assert complaint in ended.err
-    assert "Traceback" not in ended.err
+    """In this process: it never gets as far as a connection."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert complaint in err
 
 
 def test_what_the_service_refuses_is_status_3_with_each_field(
@@ -189,10 +191,13 @@ def test_the_key_of_a_file_is_sent_and_never_written(
     assert "dk_secret" not in ended.out + ended.err + refused.out + refused.err
 
 
-@pytest.mark.parametrize(("shell", "typed"), [("bash", "1"), ("zsh", "1"), ("fish", "inter")])
-def test_shells_complete_the_commands(shell: str, typed: str) -> None:
-    words = {"COMP_WORDS": "denoised inter", "COMP_CWORD": typed}
-    asked = words | {"_DENOISED_COMPLETE": f"{shell}_complete"}
-    assert "interpolate" in denoised("http://127.0.0.1:1", **asked).out
-    script = denoised("http://127.0.0.1:1", "completion", shell).out
-    assert f"_DENOISED_COMPLETE={shell}_complete" in script
+@pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
+def test_each_shell_gets_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    assert f"_DENOISED_COMPLETE={shell}_complete" in capsys.readouterr().out
+
+
+def test_the_script_completes_our_commands() -> None:
+    asked = {"COMP_WORDS": "denoised inter", "COMP_CWORD": "1"}
+    told = denoised("http://127.0.0.1:1", _DENOISED_COMPLETE="bash_complete", **asked)
+    assert told.out == "plain,interpolate\n"

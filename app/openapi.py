@@ -6,8 +6,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from app.errors import ApiError, FieldError, InvalidRequest
+from app.errors import ApiError, InvalidRequest
 from app.problems import MEDIA_TYPE, Problem, problem_of
+from app.resources import Preview
 
 FILES = ("image/png", "application/zip")
 SCHEMAS = "#/components/schemas/"
@@ -15,7 +16,9 @@ DESCRIPTION = """\
 Images from denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020).
 
 `POST /v1/jobs` queues a job and answers at once; `GET /v1/jobs/{id}` with `Prefer: wait=30` holds
-its answer until the job is done. The same seed gives the same pixels, whatever else is running.
+its answer until the job is done, and `GET /v1/jobs/{id}/events` tells it while it happens. The
+same seed gives the same pixels, whatever else is running. A submission whose answer was lost may be
+sent again, under the same `Idempotency-Key`.
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code`. Every answer carries an
 `X-Request-Id`: yours, if you sent one.
@@ -23,8 +26,8 @@ Every error is `application/problem+json` (RFC 9457) with a stable `code`. Every
 
 
 class DocumentedAPI(FastAPI):
-    """FastAPI, whose document knows the schema that `documented` refers to, and gives those who
-    generate clients names to read and types that they know."""
+    """FastAPI, whose document knows the schemas that only `documented` or an event refers to, and
+    gives those who generate clients names to read and types that they know."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, generate_unique_id_function=operation_id)
@@ -32,12 +35,14 @@ class DocumentedAPI(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:
-            schema = Problem.model_json_schema(ref_template=SCHEMAS + "{model}")
-            parts = schema.pop("$defs")
             document = super().openapi()
-            document["components"]["schemas"].update(parts, Problem=schema)
-            for operation in (one for path in document["paths"].values() for one in path.values()):
-                _simplify(operation)
+            for model in (Problem, Preview):
+                schema = model.model_json_schema(ref_template=SCHEMAS + "{model}")
+                parts = schema.pop("$defs", {})
+                document["components"]["schemas"].update(parts, **{model.__name__: schema})
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    _simplify(operation)
         return super().openapi()
 
 
@@ -86,5 +91,5 @@ def _example(kind: type[ApiError]) -> dict[str, Any]:
 
 def _instance(kind: type[ApiError]) -> ApiError:
     if issubclass(kind, InvalidRequest):
-        return kind([FieldError(pointer="/sampler/steps", detail="The model has T = 1000 steps.")])
+        return kind([kind.example])
     return kind()

@@ -228,7 +228,7 @@ class ShardRunner:
             "mode": self._model.numerics.mode,
         }
         png, manifest = encode(pixels, index, request, provenance)
-        persist(lambda: self._images.put(held.job_id, index - request.first_index, png))
+        persist(lambda: self._images.put(held, index, png))
         run.committed += 1
         verdict = persist(
             lambda: self._store.commit_image(held, manifest, steps_in_flight=run.steps_in_flight)

@@ -54,7 +54,7 @@ def test_a_picture_whose_download_is_cut_is_not_fetched_from_the_start_again(
     noise = Image.frombytes("L", (128, 128), random.Random(0).randbytes(128 * 128))
     held, file = worker.begin(job.id), io.BytesIO()
     noise.save(file, "png")
-    worker.images.put(job.id, 0, file.getvalue())
+    worker.images.put(held, 0, file.getvalue())
     large = {"bytes": len(file.getvalue()), "width": 128, "height": 128}
     manifest = picture(0)[1].model_copy(update=large)
     worker.store.commit_image(held, manifest, steps_in_flight=0)

@@ -72,7 +72,7 @@ def test_scaled_images_are_known_by_their_pixels_before_scaling(
     job = client.sample(n=1, output={"scale": 2})
     held = worker.begin(job.id)
     png, manifest = picture(0)
-    worker.images.put(job.id, 0, png)
+    worker.images.put(held, 0, png)
     sha256 = hashlib.sha256(b"\x01" * 16).hexdigest()
     scaled = manifest.model_copy(update={"pixels_sha256": sha256})
     worker.store.commit_image(held, scaled, steps_in_flight=0)

@@ -42,13 +42,12 @@ def jobs(
     model: Texts,
     metadata: Mapping[str, str],
     token: str | None,
-    page_size: int = PAGE_SIZE,
 ) -> Call:
     """A page of the list, newest first."""
     asked: dict[str, Texts] = {"status": status, "model": model, "page_token": token}
     asked |= {f"metadata.{key}": value for key, value in metadata.items()}
     given = {name: value for name, value in asked.items() if value is not None}
-    return Call("GET", JOBS, params={"page_size": page_size, **given})
+    return Call("GET", JOBS, params={"page_size": PAGE_SIZE, **given})
 
 
 def cancel(job: JobSnapshot) -> Call:

@@ -12,7 +12,7 @@ from denoised_client.errors import StillRunning, Unreachable, raise_unless_succe
 from denoised_client.resources import JobSnapshot, Verification
 from denoised_client.service import Service, opened
 
-LONGEST_WAIT_S = 60  # that the service grants
+LONGEST_WAIT_S = 30  # of a poll: well under what proxies bear
 LOOK_S = 1  # between two looks of one who watches
 MOST_STREAMS = 6  # that are opened, one after the other, before polls take over
 WHOLE_JOBS = ("snapshot", "progress", "done")  # the events whose data is the job

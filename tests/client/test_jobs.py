@@ -204,7 +204,7 @@ def test_more_jobs_than_a_page_has_are_all_listed(
     client: Any, worker: PlayedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [client.sample().id for _ in range(5)]
-    monkeypatch.setitem(calls.jobs.__kwdefaults__, "page_size", 2)
+    monkeypatch.setattr(calls, "PAGE_SIZE", 2)
     assert [job.id for job in client.jobs()] == made[::-1]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from denoised_client import JobFailed
+from denoised_client import DamagedImage, JobFailed
 from PIL import Image
 
 from tests.app.played_worker import PlayedWorker, picture
@@ -78,6 +78,37 @@ def test_scaled_images_are_known_by_their_pixels_before_scaling(
     worker.store.commit_image(held, scaled, steps_in_flight=0)
     assert [path.read_bytes() for path in job.save(tmp_path)] == [png]
     assert len(list(job.images())) == 1
+
+
+def test_a_damaged_image_is_neither_shown_nor_saved(
+    client: Any, worker: PlayedWorker, tmp_path: Path
+) -> None:
+    job = client.sample(n=2)
+    held = worker.begin(job.id)
+    worker.commit(held, 0)
+    png, manifest = picture(1)
+    cut = manifest.model_copy(update={"bytes": 50})
+    worker.images.put(held, 1, png[:50])
+    worker.store.commit_image(held, cut, steps_in_flight=0)
+    images = job.images()
+    next(images)
+    with pytest.raises(DamagedImage):
+        next(images)
+    with pytest.raises(DamagedImage):
+        job.save(tmp_path)
+    assert names(tmp_path) == ["000000.png"]
+
+
+def test_an_image_of_other_pixels_than_are_listed_is_damaged(
+    client: Any, worker: PlayedWorker
+) -> None:
+    job = client.sample(n=1)
+    held = worker.begin(job.id)
+    other = picture(0)[1].model_copy(update={"pixels_sha256": "0" * 64})
+    worker.images.put(held, 0, picture(0)[0])
+    worker.store.commit_image(held, other, steps_in_flight=0)
+    with pytest.raises(DamagedImage, match="0" * 64):
+        next(job.images())
 
 
 def test_more_images_than_a_job_lists_come_as_an_archive_that_goes_on_where_it_was_cut(

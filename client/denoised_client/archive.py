@@ -57,6 +57,6 @@ class Archive:
         return self._arrived.pop(index)
 
     def _opened(self, index: int) -> Flow[Opened]:
-        call = calls.follow(self.job.urls.archive, from_index=index)
+        call = calls.get(self.job.urls.archive, from_index=index)
         self._stream, self._reader = (yield from opened_file(call)), ZipReader()
         return self._stream

@@ -36,13 +36,7 @@ def job(job_id: str, *, wait_s: int = 0) -> Call:
     return Call("GET", _job_path(job_id), headers=headers, held_s=wait_s)
 
 
-def jobs(
-    *,
-    status: Texts,
-    model: Texts,
-    metadata: Mapping[str, str],
-    token: str | None,
-) -> Call:
+def jobs(*, status: Texts, model: Texts, metadata: Mapping[str, str], token: str | None) -> Call:
     """A page of the list, newest first."""
     asked: dict[str, Texts] = {"status": status, "model": model, "page_token": token}
     asked |= {f"metadata.{key}": value for key, value in metadata.items()}
@@ -65,9 +59,9 @@ def image(job_id: str, index: int) -> Call:
     return Call("GET", f"{_job_path(job_id)}/images/{index}.png")
 
 
-def follow(url: str | None, **params: str | int) -> Call:
-    """GET a URL that the service gave. Raises UnexpectedAnswer for one elsewhere: our key is not
-    for others."""
+def get(url: str | None, **params: str | int) -> Call:
+    """A URL that the service gave. Raises UnexpectedAnswer for one elsewhere: our key is not for
+    others."""
     return Call("GET", path_of(url), params=params)
 
 

@@ -62,7 +62,7 @@ class Finished:
         """Raises UnexpectedAnswer where the service lists no pages."""
         while not self._listed_all:
             token = {} if self._page_token is None else {"page_token": self._page_token}
-            call = calls.follow(self.follower.job.urls.images, page_size=calls.PAGE_SIZE, **token)
+            call = calls.get(self.follower.job.urls.images, page_size=calls.PAGE_SIZE, **token)
             page = yield from self.service.read(call, ImagePage)
             self._page_token = page.next_page_token
             self._listed_all = page.next_page_token is None

@@ -22,7 +22,7 @@ def pictures(service: Service, job: JobSnapshot) -> ItemFlow[JobSnapshot | Image
     while batch := (yield from finished.next()):
         yield follower.job
         for entry in batch:
-            png = yield from service.fetch(calls.follow(entry.url))
+            png = yield from service.fetch(calls.get(entry.url))
             yield picture(png, entry, scale=job.scale)
     yield follower.job
     raise_unless_succeeded(follower.job)
@@ -36,10 +36,10 @@ def one_picture(service: Service, job: JobSnapshot, index: int) -> Flow[Image.Im
 def sheet(service: Service, job: JobSnapshot, columns: int | None) -> Flow[Image.Image]:
     """What is finished, on one picture."""
     params = {} if columns is None else {"columns": columns}
-    answer = yield from service.ask(calls.follow(job.urls.grid, **params))
+    answer = yield from service.ask(calls.get(job.urls.grid, **params))
     return opened_picture(answer.body)
 
 
 def preview(service: Service, job: JobSnapshot) -> Flow[Image.Image]:
     """What is not finished yet, as it looks by now. Raises NotFound where there is nothing."""
-    return opened_picture((yield from service.ask(calls.follow(job.urls.preview))).body)
+    return opened_picture((yield from service.ask(calls.get(job.urls.preview))).body)

@@ -39,4 +39,4 @@ def saved(service: Service, job: JobSnapshot, folder: ImageFolder) -> ItemFlow[J
 
 
 def _one(service: Service, entry: ImageEntry) -> Flow[bytes]:
-    return (yield from service.fetch(calls.follow(entry.url)))
+    return (yield from service.fetch(calls.get(entry.url)))

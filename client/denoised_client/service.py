@@ -2,8 +2,8 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from denoised_client import calls
 from denoised_client.answers import Answer, checked, parsed
@@ -34,10 +34,6 @@ class Patience:
             raise error
         self.paused_s += pause_s
         yield Pause(pause_s)
-
-    def renew(self) -> None:
-        """Something has been achieved: the next failure is a first one again."""
-        self.failures, self.paused_s = 0, 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +139,5 @@ class _Download:
         """A strong ETag says that the rest belongs to what we have (RFC 9110, 13.1.5)."""
         if not self.received or self.etag is None or self.etag.startswith("W/"):
             return self.call
-        headers: dict[str, Any] = {
-            **self.call.headers,
-            "Range": f"bytes={len(self.received)}-",
-            "If-Range": self.etag,
-        }
-        return Call(self.call.method, self.call.path, self.call.params, headers)
+        rest = {"Range": f"bytes={len(self.received)}-", "If-Range": self.etag}
+        return replace(self.call, headers={**self.call.headers, **rest})

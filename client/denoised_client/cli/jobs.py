@@ -17,7 +17,8 @@ def see_to_its_end(
 ) -> None:
     """Wait for a job, save its images if there is where to, and tell how it ended.
 
-    Raises JobEnded where it did not succeed."""
+    Raises JobEnded where it did not succeed.
+    """
     progress = False if quiet else None
     try:
         if out is None:

@@ -1,8 +1,8 @@
 """The command `denoised`, and what its exit status means.
 
 0    done
-1    the job failed or was canceled; or, of `verify`, the pixels differ
-2    wrong usage, or a file that cannot be read or written
+1    the job failed, was canceled or has expired; of `verify`: the pixels do not match
+2    wrong usage, or a file that cannot be read or written, or would be overwritten
 3    the service refused
 4    the service could not be reached, or what answered does not speak its contract
 130  interrupted by Ctrl-C

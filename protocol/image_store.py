@@ -12,7 +12,7 @@ class ImageStore(Protocol):
     """PNG files by (job, slot), slot = index - first_index; slots 0 ... n-1."""
 
     def put(self, job_id: str, slot: int, png: bytes) -> None:
-        """Store, unless there is one already."""
+        """Store, unless there is one already, or its job has ended."""
 
     def get(self, job_id: str, slot: int) -> bytes | None:
         """The file, or None where it is not (or no longer) there."""
@@ -21,15 +21,25 @@ class ImageStore(Protocol):
         """Several files, in the order asked for."""
 
 
+# Stored after its job's end, an image would stay for ever: the end gives all of them their days.
+PUT = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if status == 'queued' or status == 'running' then
+  redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2])
+end
+"""
+
+
 class RedisImageStore:
     """Small images, in hashes of 100; they expire with their job (`prelude.lua`)."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
+        self._put = redis.register_script(PUT)
 
     def put(self, job_id: str, slot: int, png: bytes) -> None:
-        """Store, unless there is one already."""
-        self.redis.hsetnx(_bucket(job_id, slot), str(slot), png)
+        """Store, unless there is one already, or the job has ended."""
+        self._put(keys=[keys.job(job_id), _bucket(job_id, slot)], args=[slot, png])
 
     def get(self, job_id: str, slot: int) -> bytes | None:
         """The file, or None where it is not (or no longer) there."""

@@ -42,6 +42,7 @@ class NotBegun(StrEnum):
 
     CLOSED = "closed"
     ELSEWHERE = "elsewhere"  # a live worker has the engine this job's first pixels came from
+    SUSPECT = "suspect"  # workers have died of it, or beside it: only with an engine to itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +155,22 @@ class JobStore:
         return cast(int | None, self.redis.zrank(keys.waiting(model), job_id))
 
     def begin_shard(
-        self, job_id: str, shard: int, *, worker: str, engine: str, model_sha256: str
+        self,
+        job_id: str,
+        shard: int,
+        *,
+        run: str,
+        engine: str,
+        model_sha256: str,
+        alone: bool = False,
     ) -> Begun | NotBegun:
-        """Take a shard; the job's first claim pins engine and weights."""
+        """Take a shard; the job's first claim pins engine and weights.
+
+        A lease that is still there is that of a worker that died, unless it is of the same `run`:
+        so this may be said twice. `alone`: nothing else is in the engine.
+        """
         answer = self._run(
-            "begin_shard", job_id, shard, worker, engine, keys.engine(""), model_sha256
+            "begin_shard", job_id, shard, run, engine, keys.engine(""), model_sha256, int(alone)
         )
         verdict, *rest = (part.decode() for part in answer)
         if verdict != "begun":
@@ -186,11 +198,15 @@ class JobStore:
 
     def first_step(self, held: Begun, at: float) -> None:
         """Note when the job's first row took its first step."""
-        self.redis.hsetnx(keys.job(held.job_id), "first_step_at", f"{at:.6f}")
+        self._run("note_first_step", held.job_id, f"{at:.6f}")
 
     def leave_shard(self, held: Begun, *, given_back: bool = False) -> None:
         """Let go of a shard; the last to leave a canceling job ends it."""
         self._run("leave_shard", held.job_id, held.shard, held.epoch, int(given_back))
+
+    def crash_shard(self, held: Begun, error: JobError) -> None:
+        """A step with its rows raised: from now on it runs alone, and fails its job after three."""
+        self._run("crash_shard", held.job_id, held.shard, held.epoch, error.model_dump_json())
 
     def fail_job(self, job_id: str, shard: int, error: JobError, *, epoch: str = "") -> None:
         """End the job as failed, unless it has ended; finished images stay."""

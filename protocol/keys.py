@@ -23,12 +23,15 @@ def sources(job_id: str) -> str:
 
 
 def epochs(job_id: str) -> str:
-    """Hash: shard -> how often it was begun; the fence against a worker thought dead."""
+    """Hash: shard -> how often it was begun, the fence against a worker thought dead.
+
+    Beside it `given-back:{shard}` and `crashes:{shard}` count how some of those runs ended.
+    """
     return f"{PREFIX}:job:{job_id}:epochs"
 
 
 def leases(job_id: str) -> str:
-    """Hash: shard -> the worker that has it now."""
+    """Hash: shard -> the run that has it now."""
     return f"{PREFIX}:job:{job_id}:leases"
 
 

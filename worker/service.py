@@ -27,7 +27,7 @@ class WorkerService:
         self.name, self.grace_s = name, settings.grace_s
         self.faulted = False
         self.model = load_apart(settings)
-        self.engine = Engine(self.model.runner, on_fault=self._fault)
+        self.engine = Engine(self.model.runner, on_fault=self.fault)
         self.registry = Registry(redis)
         store = JobStore(redis)
         self.shards = ShardRunner(name, self.model, self.engine, store, RedisImageStore(redis))
@@ -65,8 +65,10 @@ class WorkerService:
         self.engine.join(timeout=10)
         self.registry.leave(self.name)
 
-    def _fault(self) -> None:
+    def fault(self) -> None:
+        """Begin nothing more, and leave."""
         self.faulted = True
+        self.shards.stop_admitting()
 
 
 def load_apart(settings: WorkerSettings) -> ResidentModel:

@@ -55,6 +55,28 @@ local function finish(status, error)
   emit('done')
 end
 
+-- Crashes since the shard's last image. Once there are SUSPECT_AFTER, it runs with its worker's engine
+-- to itself, so every further one is its own; after ALONE_ALLOWED of those its job fails. The first
+-- are anybody's: a machine that loses power says nothing about what it was at.
+local SUSPECT_AFTER, ALONE_ALLOWED = 2, 3
+local LOST = '{"code":"worker_lost","title":"Worker lost","detail":' ..
+  '"Workers died while they ran this job and nothing else, as often as is allowed; ' ..
+  'finished images stay."}'
+
+local function crashes_of(shard)
+  return tonumber(redis.call('HGET', EPOCHS, 'crashes:' .. shard) or 0)
+end
+
+local function count_crash(shard, at_least, error)
+  local crashes = math.max(crashes_of(shard) + 1, at_least)
+  redis.call('HSET', EPOCHS, 'crashes:' .. shard, crashes)
+  redis.call('HDEL', LEASES, shard)
+  redis.call('HDEL', IN_FLIGHT, shard)
+  if is_open(field('status')) and crashes >= SUSPECT_AFTER + ALONE_ALLOWED then
+    finish('failed', error)
+  end
+end
+
 -- A job may run for timeout_s at most, by the server's clock.
 local OVERDUE = '{"code":"deadline_exceeded","title":"Deadline exceeded",' ..
   '"detail":"The job ran longer than its timeout_s; finished images stay."}'

@@ -115,6 +115,7 @@ class JobStore:
             for name, pixels in (sources or {}).items():
                 pipe.hset(keys.sources(job_id), name, pixels)
             pipe.zadd(keys.waiting(request.model), {job_id: created_at})
+            pipe.zadd(keys.unended(request.model), {job_id: created_at})
             enqueue(pipe)
             pipe.lpush(keys.wake(request.model), 1)
             pipe.ltrim(keys.wake(request.model), 0, keys.WAKE_HINTS - 1)
@@ -236,6 +237,7 @@ class JobStore:
                 keys.png_prefix(job_id),
                 keys.IMAGES_PER_BUCKET,
                 keys.waiting(""),
+                keys.unended(""),
                 *args,
             ],
         )

@@ -65,6 +65,11 @@ def waiting(model: str) -> str:
     return f"{PREFIX}:waiting:{model}"
 
 
+def unended(model: str) -> str:
+    """Sorted set: jobs that have not ended, by time of submission; what the janitor looks after."""
+    return f"{PREFIX}:unended:{model}"
+
+
 def wake(model: str) -> str:
     """List: hints that make an idle worker look at its queues at once."""
     return f"{PREFIX}:wake:{model}"
@@ -93,6 +98,11 @@ def worker_infos() -> str:
 def engine(fingerprint: str) -> str:
     """String that lives while a worker of this fingerprint does."""
     return f"{PREFIX}:engine:{fingerprint}"
+
+
+def janitor_lock(model: str) -> str:
+    """String: one janitor at a time, and none for a while after it."""
+    return f"{PREFIX}:janitor:{model}"
 
 
 def reaper_lock(model: str) -> str:

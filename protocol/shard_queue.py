@@ -5,6 +5,8 @@ OUTSTANDING further on. So a job of 100,000 images costs no more to submit than 
 The only module of this package that imports rq.
 """
 
+from collections.abc import Iterable
+
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import WatchError
@@ -71,6 +73,13 @@ class ShardQueue:
                     pipe.execute()
             except WatchError:  # somebody else has just enqueued it
                 return
+
+    def enqueue_lost(self, job_id: str, shards: Iterable[int]) -> None:
+        """Enqueue shards that RQ has lost sight of, whatever it has kept of them."""
+        with self.redis.pipeline(transaction=True) as pipe:
+            for shard in shards:
+                self._enqueue(job_id, shard, pipe)
+            pipe.execute()
 
     def _enqueue(self, job_id: str, shard: int, pipe: Pipeline) -> None:
         self._queue.enqueue_call(

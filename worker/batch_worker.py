@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 from redis.backoff import ExponentialWithJitterBackoff
@@ -29,8 +30,9 @@ from protocol.trouble import passes
 from worker.claim_order import claim_order
 from worker.leases import LEASE_S, LeasedWorker
 from worker.reaper import EVERY_S as REAP_EVERY_S
+from worker.resident import ResidentModel
 from worker.safe_job import SafeJob
-from worker.service import WorkerService
+from worker.service import WorkerService, load_apart
 from worker.settings import WorkerSettings
 from worker.shard_runner import Outcome
 
@@ -77,7 +79,11 @@ class BatchWorker(LeasedWorker):
 
         True if any shard was run. Raises CheckpointError or ValueError where it cannot start.
         """
-        self.service = WorkerService(self.name, self.connection, self.queues, WorkerSettings())
+        settings = WorkerSettings()
+        model = self.load(settings)
+        self.service = WorkerService(
+            self.name, self.connection, self.queues, model, grace_s=settings.grace_s
+        )
         self._claims = 0
         self._lock, self._threads = threading.Lock(), dict[str, threading.Thread]()
         self._beating = threading.Event()
@@ -96,6 +102,10 @@ class BatchWorker(LeasedWorker):
             beats.join(timeout=LEASE_S)
             self._say_goodbye()
         return worked
+
+    def load(self, settings: WorkerSettings) -> ResidentModel:
+        """The model to serve."""
+        return load_apart(settings)
 
     def _say_goodbye(self) -> None:
         """Take the name off all lists; without a Redis to tell, it is forgotten by itself."""
@@ -151,7 +161,7 @@ class BatchWorker(LeasedWorker):
         execution = self.claim(job)
         if execution is None:
             return
-        cast(SafeJob, job).task = self._task
+        cast(SafeJob, job).task = partial(self._task, execution.id)
         if self.get_state() != WorkerStatus.BUSY:
             self.set_state(WorkerStatus.BUSY)
         thread = threading.Thread(
@@ -184,9 +194,9 @@ class BatchWorker(LeasedWorker):
                 raise
             log.warning("state not recorded: %s", error)
 
-    def _task(self, message: dict[str, object]) -> str | Retry:
+    def _task(self, execution_id: str, message: dict[str, object]) -> str | Retry:
         """What SafeJob runs. A shard given back goes to the front of its queue, uncounted."""
-        outcome = self.service.shards.run(message)
+        outcome = self.service.shards.run(message, key=execution_id)
         if outcome is Outcome.GIVEN_BACK:
             return Retry(max=RUNS_ALLOWED, enqueue_at_front=True)
         return outcome.value
@@ -202,6 +212,7 @@ class BatchWorker(LeasedWorker):
                     self._beat()
                     if time.monotonic() >= reap_from:
                         self.service.reaper.run()
+                        self.service.janitor.run()
                         reap_from = time.monotonic() + REAP_EVERY_S
                 except RedisError as error:
                     if not passes(error):
@@ -214,8 +225,8 @@ class BatchWorker(LeasedWorker):
             raise
 
     def _beat(self) -> None:
-        for rq_id in self.renew_leases():
-            self.service.shards.drop(rq_id)
+        for execution_id in self.renew_leases():
+            self.service.shards.drop(execution_id)
         self.service.report()
 
     # -- stopping -------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ class LeasedWorker(SimpleWorker):
         super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
 
     def renew_leases(self) -> list[str]:
-        """Renew every lease in two round trips; returns the ids of jobs that are not ours now."""
+        """Renew every lease in two round trips; returns the executions that have none any more."""
         executions = list(self.executions.values())
         with self.connection.pipeline(transaction=False) as pipe:
             for execution in executions:
@@ -124,4 +124,4 @@ class LeasedWorker(SimpleWorker):
                     execution.heartbeat(registry, LEASE_S, pipeline=pipe)
                     execution.job.heartbeat(now(), LEASE_S, pipeline=pipe, xx=True)
             pipe.execute()
-        return [e.job_id for e, score in zip(executions, held, strict=True) if score is None]
+        return [e.id for e, score in zip(executions, held, strict=True) if score is None]

@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -66,7 +65,7 @@ class Run:
     committed: int = 0
 
     @property
-    def key(self) -> str:
+    def rq_id(self) -> str:
         """The id of the RQ job that runs it."""
         return rq_job_id(self.held.job_id, self.held.shard)
 
@@ -90,16 +89,17 @@ class ShardRunner:
         self._pool = ThreadPoolExecutor(ENCODER_THREADS, thread_name_prefix="encode")
         self._runs: dict[str, Run] = {}
 
-    def run(self, message: dict[str, object]) -> Outcome:
+    def run(self, message: dict[str, object], *, key: str) -> Outcome:
         """Run a shard until its images are committed, or it is no longer ours to run.
 
+        `key` names this run of it: a worker thought dead may come to have the same shard twice.
         One that workers died with waits until it has the engine to itself. Raises Superseded where
         another run has it; pydantic.ValidationError where the message is not one of ours.
         """
         shard = ShardMessage.model_validate(message)
-        outcome = self._attempt(shard, alone=False)
+        outcome = self._attempt(shard, key, alone=False)
         if outcome is Outcome.SUSPECT:
-            outcome = self._attempt(shard, alone=True)
+            outcome = self._attempt(shard, key, alone=True)
         return outcome
 
     @property
@@ -107,8 +107,7 @@ class ShardRunner:
         """Whether a shard has, or waits to have, the engine to itself."""
         return self._company.wants_quiet
 
-    def _attempt(self, shard: ShardMessage, *, alone: bool) -> Outcome:
-        run = f"{self._name} {uuid.uuid4().hex}"
+    def _attempt(self, shard: ShardMessage, key: str, *, alone: bool) -> Outcome:
         with self._company.entered(alone=alone) as is_in:
             if not is_in:
                 return Outcome.GIVEN_BACK
@@ -116,22 +115,22 @@ class ShardRunner:
                 lambda: self._store.begin_shard(
                     shard.job_id,
                     shard.shard,
-                    run=run,
+                    run=f"{self._name} {key}",
                     engine=self._model.engine,
                     model_sha256=self._model.checkpoint.sha256,
                     alone=alone,
                 )
             )
             if isinstance(held, Begun):
-                return self._guarded(held)
+                return self._guarded(held, key)
         if held is NotBegun.ELSEWHERE:
             self.draining.wait(ELSEWHERE_PAUSE_S)
         return OF_NOT_BEGUN[held]
 
-    def _guarded(self, held: Begun) -> Outcome:
+    def _guarded(self, held: Begun, key: str) -> Outcome:
         """Sample; where a step raised, say of whom it was, and leave the rest to the next run."""
         try:
-            return self._sample(held)
+            return self._sample(held, key)
         except EngineFault as fault:
             detail = f"The engine failed while it ran this job and nothing else: {fault}"
             self._blame(held, detail[:DETAIL_CHARACTERS])
@@ -155,16 +154,16 @@ class ShardRunner:
             self._pool.submit(self._previews.show, *first)
 
     def drop(self, key: str) -> None:
-        """Take the shard of an RQ job out of the engine: its lease is gone."""
+        """Take a run out of the engine: its lease is gone."""
         run = self._runs.get(key)
         if run is not None:
             run.ticket.drop(Superseded("its lease is lost"))
 
-    def stop(self, key: str) -> None:
+    def stop(self, rq_id: str) -> None:
         """End the job of an RQ job; with the next report its shards leave the engine."""
-        run = self._runs.get(key)
-        if run is not None:
-            self._fail(run.held, STOPPED)
+        for run in list(self._runs.values()):
+            if run.rq_id == rq_id:
+                self._fail(run.held, STOPPED)
 
     def give_all_back(self) -> None:
         """End every run early; each answers GIVEN_BACK."""
@@ -184,7 +183,7 @@ class ShardRunner:
     def _persist(self, write: Callable[[], Answer]) -> Answer:
         return persist(write, leaving=self._leaving)
 
-    def _sample(self, held: Begun) -> Outcome:
+    def _sample(self, held: Begun, key: str) -> Outcome:
         request, run = held.request, Run(held)
         try:
             run.ticket = ticket_of(held, self._model, self._store, partial(self._deliver, run))
@@ -192,11 +191,11 @@ class ShardRunner:
             problem = JobError(code="invalid_request", title="Bad job", detail=str(error))
             self._fail(held, problem)
             return Outcome.CLOSED
-        self._runs[run.key] = run
+        self._runs[key] = run
         try:
             outcome = self._await(run)
         finally:
-            del self._runs[run.key]
+            del self._runs[key]
         if outcome is Outcome.DONE:
             queue = ShardQueue(self._store.redis, request.model, request.priority)
             self._persist(lambda: queue.enqueue_after(held.job_id, held.shard, request.n))
@@ -215,7 +214,7 @@ class ShardRunner:
             except Superseded:
                 raise
             except Dropped as why:
-                log.info("%s left the batch: %s", run.key, why)
+                log.info("%s left the batch: %s", run.rq_id, why)
                 outcome = Outcome.GIVEN_BACK if self.draining.is_set() else Outcome.CLOSED
         for commit in run.commits:
             commit.result()

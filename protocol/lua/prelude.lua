@@ -3,12 +3,13 @@
 -- KEYS: 1 record, 2 images, 3 epochs, 4 leases, 5 in-flight, 6 events, 7 tombstone,
 --       8 sources
 -- ARGV: 1 job id, 2 record kept (s), 3 tombstone kept (s), 4 png key prefix, 5 images per bucket,
---       6 waiting line key prefix, then the script's own, which it finds as ARGS[1] ...
+--       6 waiting line key prefix, 7 unended jobs' key prefix, then the script's own, which it finds as ARGS[1] ...
 local RECORD, IMAGES, EPOCHS, LEASES, IN_FLIGHT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local EVENTS, TOMBSTONE, SOURCES = KEYS[6], KEYS[7], KEYS[8]
 local JOB, RECORD_KEPT_S, TOMBSTONE_KEPT_S = ARGV[1], ARGV[2], ARGV[3]
 local PNG_PREFIX, IMAGES_PER_BUCKET, WAITING_PREFIX = ARGV[4], ARGV[5], ARGV[6]
-local ARGS = {unpack(ARGV, 7)}
+local UNENDED_PREFIX = ARGV[7]
+local ARGS = {unpack(ARGV, 8)}
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
@@ -43,6 +44,7 @@ local function finish(status, error)
   redis.call('HSET', RECORD, 'status', status, 'finished_at', at,
     'expires_at', string.format('%.6f', at + ttl), 'error', error or '')
   leave_waiting_line()
+  redis.call('ZREM', UNENDED_PREFIX .. field('model'), JOB)
   redis.call('DEL', LEASES, IN_FLIGHT)
   redis.call('EXPIRE', RECORD, ttl + RECORD_KEPT_S)
   redis.call('SET', TOMBSTONE, field('tenant'), 'EX', ttl + RECORD_KEPT_S + TOMBSTONE_KEPT_S)

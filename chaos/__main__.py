@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from chaos.drive import run
-from chaos.plan import draw
+from chaos.plan import Blow, draw
 from models.checkpoint import save_checkpoint
 from models.schedule import linear_schedule
 from models.unet import UNet, UNetConfig
@@ -42,6 +42,7 @@ def main() -> int:
         jobs=arguments.jobs,
         strikes=arguments.strikes,
         workers=arguments.workers,
+        longest_s=1.0 if arguments.short else 60.0,
     )
     logging.info("seed %d, logs in %s", plan.seed, arguments.folder)
     outcome = run(plan, folder=arguments.folder, model=tiny(arguments.folder))
@@ -66,7 +67,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--strikes", type=int, default=60)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--short", action="store_true", help="40 jobs, every blow once, briefly")
     arguments = parser.parse_args()
+    if arguments.short:
+        arguments.jobs, arguments.strikes = 40, len(Blow)
     arguments.folder = arguments.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     return arguments
 

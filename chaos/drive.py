@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,16 @@ def run(plan: Plan, *, folder: Path, model: Path) -> Outcome:
 
 
 def _storm(plan: Plan, stack: Stack, client: Client, recoveries: Recoveries) -> list[Entry]:
-    """Ask for every job while the blows fall, each once its number of jobs was answered."""
+    """Ask for the jobs that follow a blow while it lasts; the next falls once that is over."""
     due = {strike.after_job: strike for strike in plan.strikes}
-    entries: list[Future[Entry]] = []
     with ThreadPoolExecutor(ASKING) as asking, ThreadPoolExecutor(1) as striking:
+        entries: list[Future[Entry]] = []
         struck: list[Future[None]] = []
         for wanted in plan.jobs:
             entries.append(asking.submit(_ask, client, wanted))
             if wanted.number in due:
-                entries[-1].result()
+                wait(struck)
+                wait(entries[:-ASKING])
                 struck.append(striking.submit(_strike, stack, due[wanted.number], recoveries))
         for future in struck:
             future.result()

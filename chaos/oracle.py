@@ -44,8 +44,8 @@ JOB_ID_LENGTH = len("job_") + 32
 class Alone:
     """Pixels of images by an engine of the workers' fingerprint that does nothing else.
 
-    Those of one sampler are drawn together, in the order of their numbers: in no service's batch did
-    they have these neighbours. Some are drawn once more, each by itself.
+    Those of one sampler are drawn together, in the order of their numbers: in no batch of the
+    service did they have these neighbours. Some are drawn once more, each by itself.
     """
 
     def __init__(self, model: ResidentModel) -> None:

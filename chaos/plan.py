@@ -82,7 +82,7 @@ class Plan:
     strikes: Sequence[Strike] = field(default_factory=list)
 
 
-def draw(seed: int, *, jobs: int, strikes: int, workers: int) -> Plan:
+def draw(seed: int, *, jobs: int, strikes: int, workers: int, longest_s: float = 60.0) -> Plan:
     """The run of a seed: every kind of blow falls before any falls twice as often."""
     random = Random(seed)
     blows: list[Blow] = []
@@ -96,7 +96,7 @@ def draw(seed: int, *, jobs: int, strikes: int, workers: int) -> Plan:
             Strike(
                 after_job=jobs * (k + 1) // (strikes + 1),
                 blow=blow,
-                lasts_s=round(random.uniform(*LASTS[blow]), 2),
+                lasts_s=min(longest_s, round(random.uniform(*LASTS[blow]), 2)),
                 worker=random.randrange(workers),
             )
             for k, blow in enumerate(blows[:strikes])

@@ -9,6 +9,7 @@ from typing import Self
 import uuid_utils
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import ConnectionError, TimeoutError
 
 from app import tasks
 from app.errors import NoWorker
@@ -85,15 +86,19 @@ class JobService:
         def first_shards(pipe: Pipeline) -> None:
             queue.enqueue_first(job_id, request.n, pipe)
 
-        self._submit_store.submit(
-            job_id,
-            request,
-            model_sha256=model.sha256,
-            created_at=time.time(),
-            tenant=self.tenant,
-            sources=pixels,
-            enqueue=first_shards,
-        )
+        try:
+            self._submit_store.submit(
+                job_id,
+                request,
+                model_sha256=model.sha256,
+                created_at=time.time(),
+                tenant=self.tenant,
+                sources=pixels,
+                enqueue=first_shards,
+            )
+        except (ConnectionError, TimeoutError):
+            if self._store.get(job_id) is None:  # only its answer may have been lost
+                raise
         return job_id
 
     def _findings(self, record: JobRecord, *, now: float) -> Findings:

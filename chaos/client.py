@@ -39,12 +39,12 @@ class Client:
         deadline = time.monotonic() + self._patience_s
         while not entry.accepted and time.monotonic() < deadline:
             status, job = self._call("POST", "/v1/jobs", wanted.body)
-            if status is None:
+            if status in (None, 503):  # Redis may have died between taking the job and saying so
                 entry.unanswered += 1
             elif status in (200, 202):
                 entry.accepted.append(job["id"])
                 break
-            elif status not in (502, 503, 507):
+            elif status != 507:
                 raise RuntimeError(f"job {wanted.number} was refused with {status}: {job}")
             time.sleep(AGAIN_AFTER_S)
         return entry

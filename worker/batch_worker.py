@@ -61,6 +61,8 @@ class BatchWorker(LeasedWorker):
         )
         pauses = ExponentialWithJitterBackoff(cap=0.5, base=0.05)
         self.connection.set_retry(Again(pauses, RECONNECTS, supported_errors=(ConnectionError,)))
+        # One for each shard that runs, and some: the pool's own limit would stop the heartbeat.
+        self.connection.connection_pool.max_connections = MAX_SHARDS + 16
 
     @property
     def dequeue_timeout(self) -> int:

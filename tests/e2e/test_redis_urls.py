@@ -16,7 +16,7 @@ from tests.app.api_process import ApiProcess
 from tests.conftest import RedisServer, Workers
 
 RIGHTS = "~denoised:* ~rq:* &rq:* -@all +@read +@write +@connection +@transaction +@scripting"
-RIGHTS += " +@pubsub +info -@dangerous +info +keys"
+RIGHTS += " +@pubsub -@dangerous +info +keys +time"
 SECRET = "s3cret"
 
 

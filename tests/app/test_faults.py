@@ -136,8 +136,7 @@ def test_a_job_whose_acceptance_was_lost_on_the_way_is_accepted_all_the_same(
         PlayedWorker(redis).announce()
         response = client.post("/v1/jobs", json={})
         assert response.status_code == 202
-        assert redis.keys("denoised:job:job_*") == [
-            f"denoised:job:{response.json()['id']}".encode()
-        ]
+        there = redis.keys("denoised:job:job_*")
+        assert there == [f"denoised:job:{response.json()['id']}".encode()]
     assert proxy.cuts == 1
     proxy.close()

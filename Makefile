@@ -10,10 +10,11 @@ PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 pyt
 BIN = .venv/bin
 TORCH = torch==2.13.0  # what we develop with; the code runs on 2.6 and newer
 CONFIG ?= fashion-mnist
+SOURCES = app protocol worker models launch tools
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	-c requirements/constraints.txt $$($(PYTHON) -m launch.torch_index)
 
-.PHONY: help up demo test nightly chaos soak check train lock audit clean
+.PHONY: help up demo test nightly chaos soak check train lock clean
 .DEFAULT_GOAL := help
 
 help:  ## This list.
@@ -37,11 +38,13 @@ chaos: .venv/dev  ## 1,000 jobs while everything dies, in minutes. SHORT=1 SEED=
 soak: .venv/dev  ## Half an hour at 70 % load: do memory or descriptors grow? MINUTES=30
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30)
 
-check: .venv/dev  ## Lint, format, types, who may import whom.
+check: .venv/dev  ## Lint, format, types, who may import whom, known holes.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r $(SOURCES)
+	$(BIN)/python -m tools.audit
 
 train: .venv/run  ## Train CONFIG=fashion-mnist into OUT=runs/CONFIG; goes on where it stopped.
 	$(BIN)/python -m models.train $(CONFIG) --out $(or $(OUT),runs/$(notdir $(basename $(CONFIG))))
@@ -53,9 +56,6 @@ lock:  ## Newest versions of everything into requirements/constraints.txt.
 	.venv-lock/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -v -E '^(nvidia|cuda|triton)' \
 		> requirements/constraints.txt
 	rm -r .venv-lock
-
-audit: .venv/dev  ## Known vulnerabilities in what is pinned. Needs a network.
-	$(BIN)/pip-audit --disable-pip --no-deps -r requirements/constraints.txt
 
 clean:  ## The virtual environment and caches; neither data nor runs.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

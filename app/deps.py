@@ -1,8 +1,10 @@
 """What handlers ask for, each under one name."""
 
+import re
+from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Header, Path, Query, Request
 from redis import Redis
 
 from app import prefer
@@ -12,8 +14,11 @@ from app.images import ImageService
 from app.jobs import JobService
 from app.models import ModelService
 from app.prefer import Preferences
+from app.ranges import Conditions, conditions
 from protocol.job_store import DEFAULT_TENANT
 from protocol.messages import JOB_ID_PATTERN, MAX_INDEX, MODEL_NAME_PATTERN
+
+METADATA = re.compile(r"metadata\.(.+)", re.DOTALL)
 
 
 async def _tenant() -> str:
@@ -67,18 +72,42 @@ async def json_only(request: Request) -> None:
     """There is a body, and it says that it is JSON."""
     if not await request.body():
         raise MalformedJson("The body is empty; send a JSON object, {} at least.")
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_json = media_type == "application/json" or (
+    if not is_json(media_type(request)):
+        raise UnsupportedMediaType
+
+
+def media_type(request: Request) -> str:
+    """What the body claims to be."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def is_json(media_type: str) -> bool:
+    """Whether it is JSON of some kind."""
+    return media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )
-    if not is_json:
-        raise UnsupportedMediaType
 
 
 async def no_unknown_query(request: Request) -> None:
     """What we would ignore, we refuse: it may have been meant to change what is done."""
+    _refuse(_unknown(request))
+
+
+async def metadata_filters(request: Request) -> list[tuple[str, str]]:
+    """Each `metadata.key=value`, of any key, which no signature can list; no other unknown one."""
+    pairs = [
+        (METADATA.fullmatch(name), value) for name, value in request.query_params.multi_items()
+    ]
+    _refuse([name for name in _unknown(request) if not METADATA.fullmatch(name)])
+    return [(match[1], value) for match, value in pairs if match]
+
+
+def _unknown(request: Request) -> list[str]:
     known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
-    unknown = [name for name in request.query_params if name not in known]
+    return [name for name in request.query_params if name not in known]
+
+
+def _refuse(unknown: Sequence[str]) -> None:
     if unknown:
         detail = "There is no such query parameter."
         raise InvalidRequest([FieldError(pointer=f"/{name}", detail=detail) for name in unknown])
@@ -89,11 +118,16 @@ Images = Annotated[ImageService, Depends(_images)]
 Models = Annotated[ModelService, Depends(_models)]
 Events = Annotated[JobEvents, Depends(_events)]
 RedisClient = Annotated[Redis, Depends(_redis)]
+MetadataFilters = Annotated[list[tuple[str, str]], Depends(metadata_filters)]
+IfCurrent = Annotated[Conditions, Depends(conditions)]
 Prefer = Annotated[Preferences, Depends(_preferences)]
 JobId = Annotated[
     str, Path(pattern=JOB_ID_PATTERN, examples=["job_01a20918a6ec77258447f014f91a19f9"])
 ]
 ImageIndex = Annotated[
     int, Path(ge=0, le=MAX_INDEX, description="Absolute: starts at first_index.")
+]
+PageToken = Annotated[
+    str | None, Query(description="`next_page_token` of the page before, with the same filters.")
 ]
 ModelName = Annotated[str, Path(pattern=MODEL_NAME_PATTERN, examples=["fashion-mnist"])]

@@ -10,6 +10,7 @@ ApiError
 ├── Expired                  410  expired
 ├── BodyTooLarge             413  body_too_large
 ├── UnsupportedMediaType     415  unsupported_media_type
+├── RangeNotSatisfiable      416  range_not_satisfiable   + Content-Range
 ├── InvalidRequest           422  invalid_request         + errors: [{pointer, detail}]
 │   └── InvalidImage              invalid_image
 ├── Internal                 500  internal
@@ -114,6 +115,13 @@ class UnsupportedMediaType(ApiError):
 
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
     explanation = "Send the body with Content-Type: application/json."
+
+
+class RangeNotSatisfiable(ApiError):
+    """A range of bytes that begins where the file has ended."""
+
+    status, code, title = 416, "range_not_satisfiable", "Range not satisfiable"
+    explanation = "The file has no byte of this range; Content-Range says how many it has."
 
 
 class InvalidRequest(ApiError):

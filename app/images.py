@@ -1,12 +1,14 @@
-"""Finished images, alone and as a contact sheet."""
+"""Finished images: alone, by the page, as an archive and as a contact sheet."""
 
 import copy
 from typing import Self
 
 from redis import Redis
 
+from app.archive import Archive
 from app.errors import ImageNotFound
 from app.grid import contact_sheet, fitting
+from app.image_pages import page_of
 from app.records import find_unexpired
 from app.views import listed
 from protocol.image_store import RedisImageStore
@@ -49,6 +51,22 @@ class ImageService:
         if png is None:
             raise ImageNotFound(f"The file of image {index} is gone.")
         return png
+
+    def page(
+        self, job_id: str, *, size: int, token: str | None
+    ) -> tuple[list[ImageManifest], str | None]:
+        """See `page_of`. Raises JobNotFound, Expired, InvalidRequest."""
+        return page_of(self._store, self._unexpired(job_id), size=size, token=token)
+
+    def archive(self, job_id: str, *, from_index: int) -> Archive:
+        """The images of index `from_index` and above that are finished now. Raises like
+        `manifest`, ImageNotFound where there are none."""
+        record = self._unexpired(job_id)
+        archive = Archive(self._store, self._images, record, from_index=from_index)
+        if not archive:
+            detail = f"No image from {from_index} on is finished; the job is {record.status}."
+            raise ImageNotFound(detail)
+        return archive
 
     def with_scale(self, job_id: str, index: int) -> tuple[bytes, int]:
         """A finished image's file, and how often each of its pixels is repeated in it.

@@ -14,21 +14,27 @@ from redis.exceptions import ConnectionError, TimeoutError
 from app import tasks
 from app.errors import NoWorker
 from app.images import ImageService
+from app.job_filters import JobFilters
+from app.job_pages import JobPages
 from app.records import find
 from app.resolve import choose_model, resolve
-from app.resources import Job
+from app.resources import Job, JobPage
 from app.schemas import JobSubmission
 from app.source_images import SourceImages
+from app.verify import SOURCE, Verifier, to_verify
 from app.views import Findings, job_view, listed, status_of
 from protocol.job_store import DEFAULT_TENANT, JobRecord, JobStore
-from protocol.messages import MAX_SEED, JobRequest, ModelInfo
+from protocol.messages import MAX_SEED, Claim, JobRequest, ModelInfo
 from protocol.registry import Registry
 from protocol.shard_queue import ShardQueue
 from protocol.states import JobState
 
 
 class JobService:
-    """Submit, read, cancel, as a tenant may. `submitting` is the client that never repeats."""
+    """Submit, read, list, cancel, delete, as a tenant may.
+
+    `submitting` is the client that never repeats.
+    """
 
     tenant = DEFAULT_TENANT
 
@@ -38,6 +44,8 @@ class JobService:
         self._submit_store = JobStore(submitting)
         self._registry = Registry(redis)
         self._images = ImageService(redis)
+        self._pages = JobPages(redis)
+        self._verifier = Verifier(redis)
 
     def of(self, tenant: str) -> Self:
         """The same for another tenant, who sees jobs of its own alone."""
@@ -53,12 +61,31 @@ class JobService:
         """
         model = choose_model(asked.model, self._registry.models())
         request = resolve(asked, model, seed=secrets.randbelow(MAX_SEED + 1))
-        if strict and not self._is_served(model.name):
-            raise NoWorker(f"No live worker serves {model.name}.")
+        self._serve(model.name, strict=strict)
         sources = SourceImages(self._images).read(tasks.images_of(asked), model)
         described = {name: source.described for name, source in sources.items()}
         pixels = {name: source.pixels for name, source in sources.items()}
         return self._enqueue(request.model_copy(update=described), model, pixels)
+
+    def verify(self, png: bytes, *, strict: bool) -> str:
+        """Queue a job that makes an image again as its file tells, and return its id.
+
+        It waits for the engine that made it, if one of that lives. Raises like `submit`.
+        """
+        wanted = to_verify(png, self._registry.models())
+        self._serve(wanted.model.name, strict=strict)
+        lives = wanted.claim.engine in self._engines(wanted.model.name)
+        return self._enqueue(
+            wanted.request,
+            wanted.model,
+            {SOURCE: wanted.pixels},
+            claim=wanted.claim,
+            engine=wanted.claim.engine if lives else "",
+        )
+
+    def page(self, wanted: JobFilters, *, size: int, token: str | None) -> JobPage:
+        """The tenant's jobs, newest first. Raises InvalidRequest for a token of another list."""
+        return self._pages.page(self.tenant, wanted, size=size, token=token)
 
     def get(self, job_id: str) -> Job:
         """The job as it stands. Raises JobNotFound, Expired."""
@@ -76,10 +103,29 @@ class JobService:
         before = self._store.cancel(job_id)
         return self.get(job_id), before is not None and not before.done
 
-    def _is_served(self, model: str) -> bool:
-        return any(worker.model == model for worker in self._registry.live_workers())
+    def delete(self, job_id: str) -> None:
+        """Nothing is left of it: no image, no record, no memory. Raises like `get`."""
+        request = find(self._store, job_id, tenant=self.tenant).request
+        self._store.delete(job_id)
+        ShardQueue(self._store.redis, request.model, request.priority).withdraw(job_id, request.n)
 
-    def _enqueue(self, request: JobRequest, model: ModelInfo, pixels: Mapping[str, bytes]) -> str:
+    def _serve(self, model: str, *, strict: bool) -> None:
+        if strict and not self._engines(model):
+            raise NoWorker(f"No live worker serves {model}.")
+
+    def _engines(self, model: str) -> set[str]:
+        """Of the live workers of a model."""
+        return {live.engine for live in self._registry.live_workers() if live.model == model}
+
+    def _enqueue(
+        self,
+        request: JobRequest,
+        model: ModelInfo,
+        pixels: Mapping[str, bytes],
+        *,
+        claim: Claim | None = None,
+        engine: str = "",
+    ) -> str:
         job_id = f"job_{uuid_utils.uuid7().hex}"
         queue = ShardQueue(self._submitting, request.model, request.priority)
 
@@ -94,6 +140,8 @@ class JobService:
                 created_at=time.time(),
                 tenant=self.tenant,
                 sources=pixels,
+                claim=claim,
+                engine=engine,
                 enqueue=first_shards,
             )
         except (ConnectionError, TimeoutError):
@@ -106,10 +154,12 @@ class JobService:
         store, status = self._store, status_of(record, now=now)
         under_way = status in (JobState.RUNNING, JobState.CANCELING)
         has_images = record.images_done > 0 and status is not JobState.EXPIRED
+        manifests = store.manifests(record.id, listed(record)) if has_images else {}
         return Findings(
-            manifests=store.manifests(record.id, listed(record)) if has_images else {},
+            manifests=manifests,
             steps_in_flight=store.steps_in_flight(record.id) if under_way else 0,
             queue_position=store.queue_position(record.id, record.request.model)
             if status is JobState.QUEUED
             else None,
+            verification=self._verifier.read(record, manifests),
         )

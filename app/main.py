@@ -16,7 +16,7 @@ from app.jobs import JobService
 from app.middleware import BodyLimit, RequestId
 from app.models import ModelService
 from app.openapi import DESCRIPTION, DocumentedAPI
-from app.routers import images, jobs, models, system
+from app.routers import images, jobs, models, system, verify
 from app.settings import Settings
 from protocol.registry import Registry
 
@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     problems.install(app)
-    for router in (jobs.router, images.router, models.router, system.router):
+    for router in (jobs.router, images.router, verify.router, models.router, system.router):
         app.include_router(router)
     return app
 

@@ -1,5 +1,7 @@
 """PNG files that clients send: looked at before they are decoded, and refused by name."""
 
+import base64
+import binascii
 import io
 import struct
 import zlib
@@ -27,6 +29,14 @@ class NotThisImage(Exception):
     """Why a file is not an image of the expected kind, as a sentence."""
 
 
+def from_base64(text: str) -> bytes:
+    """The file, as it travels in JSON. Raises NotThisImage."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)  # lines are usual
+    except (binascii.Error, ValueError) as error:
+        raise NotThisImage("This is not base64; send a PNG file in base64.") from error
+
+
 def pixels_of(png: bytes, *, size: int, channels: int, scale: int = 1) -> bytes:
     """The uint8 pixels, H W C, of a size x size image whose pixels are each scale x scale.
 
@@ -38,9 +48,25 @@ def pixels_of(png: bytes, *, size: int, channels: int, scale: int = 1) -> bytes:
     needed = b"".join(whole for name, whole in chunks if name in (b"IHDR", b"IDAT", b"IEND"))
     try:
         with Image.open(io.BytesIO(SIGNATURE + needed), formats=["PNG"]) as image:
-            return image.resize((size, size), Image.Resampling.NEAREST).tobytes()
+            unscaled = image.resize((size, size), Image.Resampling.NEAREST)
+            scaled = unscaled.resize(image.size, Image.Resampling.NEAREST)
+            if scaled.tobytes() != image.tobytes():
+                raise NotThisImage(f"Its pixels are not each {scale} x {scale} pixels.")
+            return unscaled.tobytes()
     except (OSError, SyntaxError, ValueError) as error:
         raise NotThisImage("The PNG is damaged: its pixels cannot be read.") from error
+
+
+def text_of(png: bytes, keyword: str) -> str | None:
+    """The file's tEXt chunk of this keyword, None where it has none. Raises NotThisImage."""
+    found = [
+        whole[8 + len(keyword) + 1 : -4].decode("latin-1")
+        for name, whole in _chunks(png)
+        if name == b"tEXt" and whole[8:].startswith(keyword.encode() + b"\0")
+    ]
+    if len(found) > 1:
+        raise NotThisImage(f"It has {len(found)} text chunks `{keyword}`.")
+    return found[0] if found else None
 
 
 def _chunks(png: bytes) -> Iterator[Chunk]:

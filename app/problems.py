@@ -1,7 +1,7 @@
 """Every answer that is an error, as RFC 9457 application/problem+json: one handler, one shape."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from redis.exceptions import (
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Match
 
 from app.errors import (
     ApiError,
@@ -38,6 +39,7 @@ from app.errors import (
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 MAX_ERRORS = 20  # of a request with more mistakes than that, these are enough
 
 HANDLED = (
@@ -64,6 +66,7 @@ WORDS = {
     "extra_forbidden": "There is no such field.",
     "missing": "This is required.",
     "model_attributes_type": "This must be a JSON object.",
+    "model_type": "This must be a JSON object.",
 }
 
 
@@ -89,6 +92,8 @@ async def answer(request: Request, exc: Exception) -> JSONResponse:
     """The one handler."""
     error = as_api_error(exc)
     request_id = request.scope["state"]["request_id"]
+    if isinstance(error, MethodNotAllowed):
+        error = MethodNotAllowed(headers={"Allow": _allowed(request)})
     if isinstance(error, Internal):
         log.error("request %s crashed: %s %s", request_id, request.method, request.url.path)
         error = Internal(f"A fault of this service; quote request {request_id}.")
@@ -134,6 +139,16 @@ def as_api_error(exc: Exception) -> ApiError:
     return Internal()
 
 
+def _allowed(request: Request) -> str:
+    """All methods of this path; of routes that share one, Starlette names the first one's alone."""
+    routes: list[BaseRoute] = request.app.routes
+    return ", ".join(
+        method
+        for method in METHODS
+        if any(r.matches({**request.scope, "method": method})[0] is Match.FULL for r in routes)
+    )
+
+
 def _of_validation(errors: Sequence[dict[str, Any]]) -> ApiError:
     """A path that fits no id is a 404, a body that is not JSON a 400, the rest a 422."""
     first = errors[0]
@@ -142,12 +157,13 @@ def _of_validation(errors: Sequence[dict[str, Any]]) -> ApiError:
         return OF_PATH_PARAMETER[rest[0]]()
     if first["type"] == "json_invalid":
         return MalformedJson(f"The body is not JSON: {first['ctx']['error']} at {rest[0]}.")
-    return InvalidRequest([_field_error(error) for error in errors[:MAX_ERRORS]])
+    return InvalidRequest([field_error(error, error["loc"][1:]) for error in errors[:MAX_ERRORS]])
 
 
-def _field_error(error: dict[str, Any]) -> FieldError:
-    path = (str(part).replace("~", "~0").replace("/", "~1") for part in error["loc"][1:])
+def field_error(error: Mapping[str, Any], path: Iterable[str | int]) -> FieldError:
+    """What pydantic says of the field at this path."""
+    names = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
     return FieldError(
-        pointer="".join(f"/{part}" for part in path),
+        pointer="".join(f"/{name}" for name in names),
         detail=WORDS.get(error["type"], f"{error['msg']}."),
     )

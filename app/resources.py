@@ -54,29 +54,45 @@ class JobProblem(BaseModel):
     code: str
 
 
+class Verification(BaseModel):
+    """What became of sampling an image again."""
+
+    result: Literal["match", "differs", "not_comparable"] | None = Field(
+        description="`not_comparable`: sampled by another engine or other weights. Null until the "
+        "job has succeeded."
+    )
+    reason: str | None = Field(description="Of any result but `match`.")
+    largest_difference: int | None = Field(
+        description="Of any value of any pixel, in levels, 0 ... 255."
+    )
+    pixels_sha256: str = Field(description="Of the image that was sent.")
+    engine: str = Field(description="Which made it, as its file says.")
+    model_sha256: str
+
+
 class JobUrls(BaseModel):
     """Follow these rather than build your own."""
 
     self: str
     cancel: str
+    images: str
+    archive: str
     grid: str
     preview: str
 
 
-class Job(BaseModel):
-    """A job as it stands."""
+class JobItem(BaseModel):
+    """A job as a list tells of it: all but its images."""
 
     id: str
     object: Literal["job"] = "job"
     status: JobState
     done: bool = Field(description="Nothing more will happen; no need to know the words.")
-    task: Task
+    task: Task | Literal["verify"]
     model: ModelRef
     engine: str | None = Field(description="The fingerprint within which pixels are equal.")
     request: JobRequest = Field(description="As resolved: sending it again gives the same pixels.")
     progress: Progress
-    images: list[Image] = Field(description="Finished ones, by index; 1,000 at most.")
-    images_truncated: bool = Field(description="Whether more are finished than are listed.")
     error: JobProblem | None
     attempts: int = Field(description="How often its most often run part was begun.")
     created_at: Time
@@ -85,6 +101,30 @@ class Job(BaseModel):
     expires_at: Time | None
     urls: JobUrls
     metadata: dict[str, Any]
+
+
+class Job(JobItem):
+    """A job as it stands."""
+
+    images: list[Image] = Field(description="Finished ones, by index; 1,000 at most.")
+    images_truncated: bool = Field(description="Whether more are finished than are listed.")
+    verification: Verification | None = Field(description="Of a job made by `POST /v1/verify`.")
+
+
+class JobPage(BaseModel):
+    """Jobs, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[JobItem]
+    next_page_token: str | None = Field(description="Null on the last page.")
+
+
+class ImagePage(BaseModel):
+    """Finished images, by index."""
+
+    object: Literal["list"] = "list"
+    data: list[Image]
+    next_page_token: str | None = Field(description="Null on the last page.")
 
 
 class ModelWorker(BaseModel):

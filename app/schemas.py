@@ -105,6 +105,12 @@ class ImageChoice(Submitted):
         return self
 
 
+class ImageToVerify(Submitted):
+    """An image as it was downloaded here, with its text chunks."""
+
+    image: str = Field(description="The PNG file, in base64.")
+
+
 def _as_png(image: object) -> object:
     """A bare text is the file."""
     return {"png": image} if isinstance(image, str) else image

@@ -1,14 +1,12 @@
 """The images that a job's chains start from: sent with it, or another job's."""
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.errors import ApiError, FieldError, InvalidImage
 from app.images import ImageService
-from app.png_input import NotThisImage, pixels_of
+from app.png_input import NotThisImage, from_base64, pixels_of
 from app.schemas import ImageChoice
 from protocol.messages import ModelInfo, SourceImage
 
@@ -40,8 +38,8 @@ class SourceImages:
         return found
 
     def _source(self, choice: ImageChoice, model: ModelInfo) -> Source:
-        png, scale = self._file(choice)
         try:
+            png, scale = self._file(choice)
             pixels = pixels_of(png, size=model.image_size_px, channels=model.channels, scale=scale)
         except NotThisImage as error:
             raise _Refused(str(error)) from error
@@ -54,7 +52,7 @@ class SourceImages:
     def _file(self, choice: ImageChoice) -> tuple[bytes, int]:
         """The PNG, and its scale: a job's images may have been written larger than they are."""
         if choice.job is None or choice.index is None:
-            return _decoded(choice.png or ""), 1
+            return from_base64(choice.png or ""), 1
         try:
             return self._images.with_scale(choice.job, choice.index)
         except ApiError as error:
@@ -67,10 +65,3 @@ class _Refused(Exception):
     def __init__(self, why: str, pointer: str = "") -> None:
         super().__init__(why)
         self.pointer = pointer
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)  # lines are usual
-    except (binascii.Error, ValueError) as error:
-        raise _Refused("This is not base64; send a PNG file in base64.") from error

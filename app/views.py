@@ -4,9 +4,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from app.problems import type_of
-from app.resources import Image, Job, JobProblem, JobUrls, ModelRef, Progress
+from app.resources import (
+    Image,
+    Job,
+    JobItem,
+    JobProblem,
+    JobUrls,
+    ModelRef,
+    Progress,
+    Verification,
+)
 from protocol.job_store import JobRecord
 from protocol.messages import ImageManifest, JobError
 from protocol.states import JobState
@@ -22,6 +32,7 @@ class Findings:
     manifests: Mapping[int, ImageManifest] = field(default_factory=dict)
     steps_in_flight: int = 0
     queue_position: int | None = None
+    verification: Verification | None = None
 
 
 def status_of(record: JobRecord, *, now: float) -> JobState:
@@ -39,29 +50,25 @@ def listed(record: JobRecord) -> range:
 
 def job_view(record: JobRecord, findings: Findings, *, now: float) -> Job:
     """The whole resource."""
-    status, request = status_of(record, now=now), record.request
-    images = [_image(record.id, found) for _, found in sorted(findings.manifests.items())]
-    progress = _progress(record, findings, status, now=now)
+    common = _common(record, findings, now=now)
+    images = [image_view(record.id, found) for _, found in sorted(findings.manifests.items())]
+    more = common["progress"].images_done > len(images)
     return Job(
-        id=record.id,
-        status=status,
-        done=status.done,
-        task=request.task,
-        model=ModelRef(name=request.model, sha256=record.model_sha256),
-        engine=record.engine,
-        request=request,
-        progress=progress,
+        **common,
         images=images,
-        images_truncated=status is not JobState.EXPIRED and progress.images_done > len(images),
-        error=None if record.error is None else _job_problem(record.error),
-        attempts=record.attempts,
-        created_at=_time(record.created_at),
-        started_at=_time_or_none(record.started_at),
-        finished_at=_time_or_none(record.finished_at),
-        expires_at=_time_or_none(record.expires_at),
-        urls=_urls(record.id),
-        metadata=request.metadata,
+        images_truncated=more and common["status"] is not JobState.EXPIRED,
+        verification=findings.verification,
     )
+
+
+def item_view(record: JobRecord, findings: Findings, *, now: float) -> JobItem:
+    """What a list tells of it."""
+    return JobItem(**_common(record, findings, now=now))
+
+
+def image_view(job_id: str, found: ImageManifest) -> Image:
+    """A finished image, with its URL."""
+    return Image(**dict(found), url=f"{url_of(job_id)}/images/{found.index}.png")
 
 
 def url_of(job_id: str) -> str:
@@ -72,6 +79,28 @@ def url_of(job_id: str) -> str:
 def retry_after_s(job: Job) -> int:
     """When asking again is worth while: about when it is done, within bounds."""
     return min(max(1, math.ceil(job.progress.eta_s or 0)), LONGEST_POLL_S)
+
+
+def _common(record: JobRecord, findings: Findings, *, now: float) -> dict[str, Any]:
+    status, request = status_of(record, now=now), record.request
+    return {
+        "id": record.id,
+        "status": status,
+        "done": status.done,
+        "task": request.task if record.claim is None else "verify",
+        "model": ModelRef(name=request.model, sha256=record.model_sha256),
+        "engine": record.engine,
+        "request": request,
+        "progress": _progress(record, findings, status, now=now),
+        "error": None if record.error is None else _job_problem(record.error),
+        "attempts": record.attempts,
+        "created_at": _time(record.created_at),
+        "started_at": _time_or_none(record.started_at),
+        "finished_at": _time_or_none(record.finished_at),
+        "expires_at": _time_or_none(record.expires_at),
+        "urls": _urls(record.id),
+        "metadata": request.metadata,
+    }
 
 
 def _progress(record: JobRecord, findings: Findings, status: JobState, *, now: float) -> Progress:
@@ -99,10 +128,6 @@ def _eta_s(record: JobRecord, steps_done: int, *, now: float) -> float | None:
     return round(steps_left * (now - since) / steps_done, 3)
 
 
-def _image(job_id: str, found: ImageManifest) -> Image:
-    return Image(**dict(found), url=f"{url_of(job_id)}/images/{found.index}.png")
-
-
 def _job_problem(error: JobError) -> JobProblem:
     return JobProblem(
         type=type_of(error.code), title=error.title, detail=error.detail, code=error.code
@@ -112,7 +137,12 @@ def _job_problem(error: JobError) -> JobProblem:
 def _urls(job_id: str) -> JobUrls:
     url = url_of(job_id)
     return JobUrls(
-        self=url, cancel=f"{url}/cancel", grid=f"{url}/grid.png", preview=f"{url}/preview.png"
+        self=url,
+        cancel=f"{url}/cancel",
+        images=f"{url}/images",
+        archive=f"{url}/archive.zip",
+        grid=f"{url}/grid.png",
+        preview=f"{url}/preview.png",
     )
 
 

@@ -27,6 +27,8 @@ from worker.row import Ticket
 LASTING = (
     "denoised:events",
     "denoised:models",
+    "denoised:jobs:*",
+    "denoised:expiring",
     "denoised:workers",
     "denoised:worker-infos",
     "denoised:wake:*",

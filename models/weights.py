@@ -8,7 +8,7 @@ import io
 import re
 import struct
 from pathlib import Path
-from pickle import UnpicklingError
+from pickle import UnpicklingError  # nosec B403  # the error alone
 from typing import Any
 
 import torch

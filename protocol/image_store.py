@@ -12,7 +12,7 @@ class ImageStore(Protocol):
     """PNG files by (job, slot), slot = index - first_index; slots 0 ... n-1."""
 
     def put(self, job_id: str, slot: int, png: bytes) -> None:
-        """Store, unless there is one already, or its job has ended."""
+        """Store, unless there is one already, or the job is no longer open."""
 
     def get(self, job_id: str, slot: int) -> bytes | None:
         """The file, or None where it is not (or no longer) there."""
@@ -21,7 +21,7 @@ class ImageStore(Protocol):
         """Several files, in the order asked for."""
 
 
-# Stored after its job's end, an image would stay for ever: the end gives all of them their days.
+# A file that came after its job's end, or its deletion, would never expire.
 PUT = """
 local status = redis.call('HGET', KEYS[1], 'status')
 if status == 'queued' or status == 'running' then
@@ -38,7 +38,7 @@ class RedisImageStore:
         self._put = redis.register_script(PUT)
 
     def put(self, job_id: str, slot: int, png: bytes) -> None:
-        """Store, unless there is one already, or the job has ended."""
+        """Store, unless there is one already, or the job is no longer open."""
         self._put(keys=[keys.job(job_id), _bucket(job_id, slot)], args=[slot, png])
 
     def get(self, job_id: str, slot: int) -> bytes | None:

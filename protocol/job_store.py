@@ -10,7 +10,7 @@ from redis import Redis
 from redis.client import Pipeline
 
 from protocol import keys
-from protocol.messages import ImageManifest, JobError, JobRequest
+from protocol.messages import Claim, ImageManifest, JobError, JobRequest
 from protocol.states import JobState
 
 LUA = Path(__file__).parent / "lua"
@@ -63,6 +63,7 @@ class JobRecord:
     first_step_at: float | None
     finished_at: float | None
     expires_at: float | None
+    claim: Claim | None = None  # of the image it is to verify
 
 
 class JobStore:
@@ -86,11 +87,14 @@ class JobStore:
         created_at: float,
         tenant: str = DEFAULT_TENANT,
         sources: Mapping[str, bytes] | None = None,
+        claim: Claim | None = None,
+        engine: str = "",
         enqueue: Callable[[Pipeline], None],
     ) -> None:
         """Record the job and whatever `enqueue` adds, in one MULTI: all of it, or nothing.
 
-        `sources` are the pixels of the request's own, by the same names.
+        `sources` are the pixels of the request's own, by the same names; of a job that verifies an
+        image, those of the image. `engine` pins the job before its first claim does.
         """
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.multi()
@@ -105,15 +109,17 @@ class JobStore:
                     "ttl_s": request.ttl_s,
                     "timeout_s": request.timeout_s or "",
                     "model_sha256": model_sha256,
-                    "engine": "",
+                    "engine": engine,
                     "images_done": 0,
                     "attempts": 0,
                     "error": "",
                     "created_at": f"{created_at:.6f}",
+                    "claim": "" if claim is None else claim.model_dump_json(),
                 },
             )
             for name, pixels in (sources or {}).items():
                 pipe.hset(keys.sources(job_id), name, pixels)
+            pipe.zadd(keys.jobs(tenant), {job_id: 0})
             pipe.zadd(keys.waiting(request.model), {job_id: created_at})
             pipe.zadd(keys.unended(request.model), {job_id: created_at})
             enqueue(pipe)
@@ -124,7 +130,7 @@ class JobStore:
     def get(self, job_id: str) -> JobRecord | None:
         """The record, or None where there is none (any more)."""
         raw = self.redis.hgetall(keys.job(job_id))
-        return _record(job_id, cast(dict[bytes, bytes], raw)) if raw else None
+        return record_of(job_id, cast(dict[bytes, bytes], raw)) if raw else None
 
     def is_gone(self, job_id: str, *, tenant: str) -> bool:
         """Whether a tenant's job of this id was once here, and its record has expired."""
@@ -199,7 +205,7 @@ class JobStore:
 
     def first_step(self, held: Begun, at: float) -> None:
         """Note when the job's first row took its first step."""
-        self._run("note_first_step", held.job_id, f"{at:.6f}")
+        self._run("first_step", held.job_id, held.shard, held.epoch, f"{at:.6f}")
 
     def leave_shard(self, held: Begun, *, given_back: bool = False) -> None:
         """Let go of a shard; the last to leave a canceling job ends it."""
@@ -218,6 +224,13 @@ class JobStore:
         before = self._run("cancel_job", job_id)
         return None if before is None else JobState(before.decode())
 
+    def delete(self, job_id: str) -> JobState | None:
+        """Remove all that is kept of it, ending it first if need be; the status before, or None
+        where there is no such job."""
+        own = (keys.watched(job_id), keys.previews(job_id))
+        before = self._run("delete_job", job_id, *own)
+        return None if before is None else JobState(before.decode())
+
     def _run(self, script: str, job_id: str, *args: Any) -> Any:
         return self._scripts[script](
             keys=[
@@ -229,6 +242,7 @@ class JobStore:
                 keys.events(),
                 keys.tombstone(job_id),
                 keys.sources(job_id),
+                keys.expiring(),
             ],
             args=[
                 job_id,
@@ -237,13 +251,15 @@ class JobStore:
                 keys.png_prefix(job_id),
                 keys.IMAGES_PER_BUCKET,
                 keys.waiting(""),
+                keys.jobs(""),
                 keys.unended(""),
                 *args,
             ],
         )
 
 
-def _record(job_id: str, raw: dict[bytes, bytes]) -> JobRecord:
+def record_of(job_id: str, raw: Mapping[bytes, bytes]) -> JobRecord:
+    """What the hash in Redis says."""
     text = {name.decode(): value.decode() for name, value in raw.items()}
 
     def time_of(name: str) -> float | None:
@@ -264,4 +280,5 @@ def _record(job_id: str, raw: dict[bytes, bytes]) -> JobRecord:
         first_step_at=time_of("first_step_at"),
         finished_at=time_of("finished_at"),
         expires_at=time_of("expires_at"),
+        claim=Claim.model_validate_json(text["claim"]) if text.get("claim") else None,
     )

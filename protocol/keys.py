@@ -60,6 +60,16 @@ def tombstone(job_id: str) -> str:
     return f"{PREFIX}:gone:{job_id}"
 
 
+def jobs(tenant: str) -> str:
+    """Sorted set: a tenant's jobs, all of score 0: their ids are in order of submission."""
+    return f"{PREFIX}:jobs:{tenant}"
+
+
+def expiring() -> str:
+    """Sorted set: `job:tenant`, scored with when the record goes, and its line in `jobs` is due."""
+    return f"{PREFIX}:expiring"
+
+
 def waiting(model: str) -> str:
     """Sorted set: jobs not begun, by time of submission."""
     return f"{PREFIX}:waiting:{model}"

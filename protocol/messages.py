@@ -11,6 +11,7 @@ MAX_INDEX = 2**32 - 1  # a counter word of the noise generator
 JOB_ID_PATTERN = r"^job_[0-9a-f]{32}$"
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
+ENGINE_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 MAX_LAMBDAS = 1000  # that are listed; evenly spaced ones need no list
 MAX_LABELS = 1000  # that are listed; one can be for all
 MAX_GUIDANCE = 100.0
@@ -100,6 +101,15 @@ class JobRequest(Message):
         """How far image `index` of an interpolation is on its way from a (0) to b (1)."""
         slot = index - self.first_index
         return slot / (self.n - 1) if self.lambdas is None else self.lambdas[slot]
+
+
+class Claim(Message):
+    """What a PNG file tells of its making, which a job samples again to verify it."""
+
+    model_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
+    engine: Annotated[str, Field(pattern=ENGINE_PATTERN)]
+    pixels_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]  # of the pixels that it has
+    intact: bool  # whether they are those that it tells of
 
 
 class ShardMessage(Message):

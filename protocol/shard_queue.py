@@ -11,7 +11,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import WatchError
 from rq import Queue, Retry
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from protocol.messages import Priority, ShardMessage
@@ -21,6 +21,7 @@ SHARD_IMAGES = 32
 OUTSTANDING = 4
 RUNS_ALLOWED = 1_000_000  # by RQ: which crashes count is for our record to say
 BOOKKEEPING_KEPT_S = 3600  # RQ's own records; the job's are ours
+QUEUED = JobStatus.QUEUED.value.encode()
 UNLIMITED = -1  # RQ's timeout: deadlines are the engine's, not a signal's
 
 
@@ -80,6 +81,31 @@ class ShardQueue:
             for shard in shards:
                 self._enqueue(job_id, shard, pipe)
             pipe.execute()
+
+    def withdraw(self, job_id: str, n: int) -> None:
+        """Take what is queued of a job out of RQ. What a worker has begun, it ends itself, and RQ
+        forgets within the hour."""
+        rq_ids = [rq_job_id(job_id, shard) for shard in range(shards_of(n))]
+        with self.redis.pipeline(transaction=False) as pipe:
+            for rq_id in rq_ids:
+                pipe.hget(Job.key_for(rq_id), "status")
+            found = pipe.execute()
+        for rq_id, status in zip(rq_ids, found, strict=True):
+            if status == QUEUED:
+                self._remove(rq_id)
+
+    def _remove(self, rq_id: str) -> None:
+        key = Job.key_for(rq_id)
+        with self.redis.pipeline(transaction=True) as pipe:
+            try:
+                pipe.watch(key)  # type: ignore[no-untyped-call]
+                if pipe.hget(key, "status") == QUEUED:
+                    pipe.multi()
+                    self._queue.remove(rq_id, pipe)
+                    pipe.delete(key)
+                    pipe.execute()
+            except WatchError:  # a worker has just claimed it
+                return
 
     def _enqueue(self, job_id: str, shard: int, pipe: Pipeline) -> None:
         self._queue.enqueue_call(

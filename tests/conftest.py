@@ -118,6 +118,13 @@ class Workers:
             live = Registry(client).live_workers()
         return next((info for info in live if f"-{process.pid}-" in info.name), None)
 
+    def heard(self, process: "subprocess.Popen[bytes]") -> float:
+        """When a process last spoke, in seconds since the epoch."""
+        info = until(lambda: self.info(process))
+        with self.server.client() as client:
+            heard = Registry(client).heard(info.name)
+        return heard[0] if heard else 0.0
+
     def stop_all(self) -> None:
         for process in self.processes:
             if process.poll() is None:

@@ -150,9 +150,13 @@ class BatchWorker(LeasedWorker):
         is put back if we die before the claim.
         """
         for queue in claim_order(self.queues, self._claims):
-            taken = queue.dequeue_any(
-                [queue], None, self.connection, job_class=SafeJob, serializer=self.serializer
-            )
+            try:
+                taken = queue.dequeue_any(
+                    [queue], None, self.connection, job_class=SafeJob, serializer=self.serializer
+                )
+            except UnicodeDecodeError:  # no id of ours: the reaper takes it away
+                log.warning("%s: an entry that is not text", queue.name)
+                continue
             if taken is not None:
                 self._claims += 1
                 return taken

@@ -55,7 +55,9 @@ class Janitor:
                 pipe.lrange(queue.key, 0, -1)
                 pipe.lrange(queue.intermediate_queue_key, 0, -1)
                 pipe.zrange(queue.started_job_registry.key, 0, -1)
-            shards = [entry.decode() for entries in pipe.execute() for entry in entries]
+            shards = [
+                entry.decode(errors="replace") for entries in pipe.execute() for entry in entries
+            ]
         return {shard.partition(":")[0].rpartition("-")[0] for shard in shards}
 
     def _bring_back(self, job_id: str) -> None:

@@ -11,6 +11,7 @@ from typing import cast
 from redis import Redis
 from redis.exceptions import WatchError
 from rq import Queue
+from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 
@@ -58,15 +59,14 @@ class Reaper:
 
     def _requeue(self, queue: Queue, registry: str, member: bytes) -> None:
         """Move one job whose lease ran out, unless it changes while we look."""
-        rq_id = member.decode().split(":")[0]
+        rq_id = _text(member).split(":")[0]
         with self._redis.pipeline() as pipe:
             # Not the registry: every heartbeat touches that.
             pipe.watch(queue.job_class.key_for(rq_id))  # type: ignore[no-untyped-call]
             score = pipe.zscore(registry, member)
             if score is None or score > time.time():
                 return
-            raw = pipe.hgetall(queue.job_class.key_for(rq_id))
-            job = _restored(queue, rq_id, cast(dict[bytes, bytes], raw))
+            job = _found(queue, rq_id)
             pipe.multi()
             pipe.zrem(registry, member)
             if job is not None and job.get_status(refresh=False) == JobStatus.STARTED:
@@ -79,7 +79,8 @@ class Reaper:
 
     def _pass_on_failures(self, queue: Queue) -> None:
         """A shard that RQ gave up fails its job."""
-        failed = queue.failed_job_registry.get_job_ids(0, AT_MOST - 1, cleanup=False)
+        members = self._redis.zrange(queue.failed_job_registry.key, 0, AT_MOST - 1)
+        failed = [_text(member) for member in cast(list[bytes], members)]
         for rq_id in set(failed) - self._given_up:
             job_id, _, shard = rq_id.rpartition("-")
             if shard.isdigit():
@@ -97,24 +98,30 @@ class Reaper:
         return seen
 
     def _put_back(self, queue: Queue, rq_id: bytes) -> None:
-        key = queue.job_class.key_for(rq_id.decode())
+        name = _text(rq_id)
         with self._redis.pipeline() as pipe:
             try:
-                pipe.watch(key)  # type: ignore[no-untyped-call]  # a claim changes it
-                queued = pipe.hget(key, "status") == JobStatus.QUEUED.value.encode()
+                pipe.watch(queue.job_class.key_for(name))  # type: ignore[no-untyped-call]  # a claim changes it
+                job = _found(queue, name)
+                queued = job is not None and job.get_status(refresh=False) == JobStatus.QUEUED
                 pipe.multi()
-                pipe.lrem(queue.intermediate_queue_key, 1, rq_id.decode())
+                pipe.lrem(queue.intermediate_queue_key, 1, rq_id)  # type: ignore[arg-type]
                 if queued:
                     pipe.lpush(queue.key, rq_id)
                 pipe.execute()
             except WatchError:
                 return
-        log.warning("%s: was taken but never begun; put back: %s", rq_id.decode(), queued)
+        log.warning("%s: was taken but never begun; put back: %s", name, queued)
 
 
-def _restored(queue: Queue, rq_id: str, raw: dict[bytes, bytes]) -> Job | None:
-    if not raw:
+def _found(queue: Queue, rq_id: str) -> Job | None:
+    """The job of an id, or None where there is no record, or none that can be read."""
+    try:
+        return queue.job_class.fetch(rq_id, queue.connection, queue.serializer)
+    except (NoSuchJobError, ValueError):  # ValueError: the id is none that RQ allows
         return None
-    job = queue.job_class(rq_id, connection=queue.connection, serializer=queue.serializer)
-    job.restore(raw)
-    return job
+
+
+def _text(raw: bytes) -> str:
+    """An id as somebody has written it, who need not have been one of us."""
+    return raw.decode(errors="replace")

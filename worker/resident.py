@@ -102,7 +102,7 @@ def load_resident(settings: WorkerSettings) -> ResidentModel:
 
 def model_name(folder: Path) -> str:
     """What a checkpoint is called in the service: its folder's name, or its id's last part."""
-    return folder.resolve().name
+    return folder.resolve().name.partition("@")[0]
 
 
 @cache

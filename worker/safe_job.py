@@ -7,6 +7,8 @@ back what it names, and posts to the webhooks it names. None of that happens her
 from collections.abc import Callable
 from typing import Any
 
+from redis.exceptions import ResponseError
+from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
 from protocol.shard_queue import TASK
@@ -21,9 +23,24 @@ class SafeJob(Job):
 
     task: Callable[..., Any]
 
+    def refresh(self) -> None:
+        """Read the record. Raises NoSuchJobError where there is none, or none that can be read."""
+        try:
+            super().refresh()  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            raise NoSuchJobError(f"{self.key} is no record of a job") from error
+
     def restore(self, raw_data: Any) -> None:
-        """Read a record, and forget what it wants called or notified."""
-        super().restore(raw_data)
+        """Take over a record, and forget what it wants called or notified.
+
+        Raises NoSuchJobError where it cannot be read: RQ then goes on with the next.
+        """
+        try:
+            super().restore(raw_data)
+        except Exception as error:  # no I/O in there: whatever it trips over is in the record
+            raise NoSuchJobError(f"{self.key} cannot be read: {error}") from error
         self._success_callback_name = None
         self._failure_callback_name = None
         self._stopped_callback_name = None

@@ -1,19 +1,31 @@
-"""/v1/jobs/{job_id}/images, /grid.png and /preview.png: the pictures themselves."""
+"""/v1/jobs/{job_id}/images, /archive.zip, /grid.png and /preview.png: the pictures themselves."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response, StreamingResponse
 
 from app import etags
-from app.deps import ImageIndex, Images, JobId
-from app.errors import Expired, ImageNotFound, InvalidRequest, JobNotFound, RedisUnavailable
-from app.etags import IfNoneMatch
+from app.deps import IfCurrent, ImageIndex, Images, JobId, PageToken, no_unknown_query
+from app.errors import (
+    Expired,
+    ImageNotFound,
+    InvalidRequest,
+    JobNotFound,
+    RangeNotSatisfiable,
+    RedisUnavailable,
+)
 from app.openapi import documented
+from app.ranges import cut
+from app.resources import ImagePage
+from app.views import image_view
+from protocol.messages import MAX_INDEX
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["images"])
 IMMUTABLE = "private, max-age=31536000, immutable"
 MAX_COLUMNS = 100
+MAX_PAGE, DEFAULT_PAGE = 1000, 100
+PART = {"description": "`Range`: a part of it.", "headers": etags.HEADER}
 
 
 class PngResponse(Response):
@@ -27,6 +39,33 @@ Columns = Annotated[
 ]
 
 
+class ZipResponse(StreamingResponse):
+    """So that the OpenAPI document says application/zip."""
+
+    media_type = "application/zip"
+
+
+@router.get(
+    "/images",
+    summary="List the finished images",
+    dependencies=[Depends(no_unknown_query)],
+    response_description="By index. Where most are missing a page may be short, or empty, and "
+    "still have a successor.",
+    responses=documented(JobNotFound, Expired, InvalidRequest, RedisUnavailable),
+)
+def list_all(
+    job_id: JobId,
+    images: Images,
+    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
+    page_token: PageToken = None,
+) -> ImagePage:
+    """All there are, of however many; also while the job is running."""
+    found, next_token = images.page(job_id, size=page_size, token=page_token)
+    views = [image_view(job_id, manifest) for manifest in found]
+    return ImagePage(data=views, next_page_token=next_token)
+
+
+@router.head("/images/{index}.png", include_in_schema=False)
 @router.get(
     "/images/{index}.png",
     summary="Fetch an image",
@@ -34,19 +73,73 @@ Columns = Annotated[
     response_description="It never changes. Its text chunks say how to make it again.",
     responses={
         200: {"headers": etags.HEADER},
+        206: PART,
         304: etags.NOT_MODIFIED,
-        **documented(JobNotFound, ImageNotFound, Expired, InvalidRequest, RedisUnavailable),
+        **documented(
+            JobNotFound,
+            ImageNotFound,
+            Expired,
+            RangeNotSatisfiable,
+            InvalidRequest,
+            RedisUnavailable,
+        ),
     },
 )
-def image(
-    job_id: JobId, index: ImageIndex, images: Images, if_none_match: IfNoneMatch = ""
-) -> PngResponse:
+def image(job_id: JobId, index: ImageIndex, images: Images, asked: IfCurrent) -> PngResponse:
     """There as soon as the job lists it, while the job may still be running."""
-    etag = etags.strong(images.manifest(job_id, index).pixels_sha256)
-    headers = {"ETag": etag, "Cache-Control": IMMUTABLE}
-    if etags.matches(if_none_match, etag):
+    manifest = images.manifest(job_id, index)
+    part = asked.part(etag=etags.strong(manifest.pixels_sha256), size_bytes=manifest.bytes)
+    headers = {**part.headers, "Cache-Control": IMMUTABLE}
+    if part.status == 304:
         return PngResponse(status_code=304, headers=headers)
-    return PngResponse(images.png(job_id, index), headers=headers)
+    png = images.png(job_id, index)[part.span.start : part.span.stop]
+    return PngResponse(png, part.status, headers)
+
+
+@router.head("/archive.zip", include_in_schema=False)
+@router.get(
+    "/archive.zip",
+    summary="Fetch all images",
+    dependencies=[Depends(no_unknown_query)],
+    response_class=ZipResponse,
+    response_description="A ZIP file of `manifest.jsonl` and the images finished by now, stored.",
+    responses={
+        200: {"headers": etags.HEADER},
+        206: PART,
+        304: etags.NOT_MODIFIED,
+        **documented(
+            JobNotFound,
+            ImageNotFound,
+            Expired,
+            RangeNotSatisfiable,
+            InvalidRequest,
+            RedisUnavailable,
+        ),
+    },
+)
+def archive(
+    job_id: JobId,
+    request: Request,
+    images: Images,
+    asked: IfCurrent,
+    from_index: Annotated[
+        int, Query(ge=0, le=MAX_INDEX, description="Only images of this index and above.")
+    ] = 0,
+) -> Response:
+    """Of a finished job the same bytes each time. It is cut off, not shortened, if the images
+    expire or are deleted while it is sent."""
+    found = images.archive(job_id, from_index=from_index)
+    part = asked.part(etag=found.etag, size_bytes=found.size_bytes)
+    headers = {
+        **part.headers,
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": f'attachment; filename="{job_id}.zip"',
+    }
+    if part.status != 304:
+        headers["Content-Length"] = str(len(part.span))
+    if part.status == 304 or request.method == "HEAD":
+        return Response(status_code=part.status, headers=headers, media_type=ZipResponse.media_type)
+    return ZipResponse(cut(found.chunks(), part.span), part.status, headers)
 
 
 @router.get(

@@ -1,10 +1,22 @@
-"""/v1/jobs: submit, read, cancel."""
+"""/v1/jobs: submit, list, read, cancel, delete."""
 
-from fastapi import APIRouter, Depends, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import etags
-from app.deps import Events, JobId, Jobs, Prefer, json_only, no_unknown_query
+from app import answers, etags
+from app.answers import ACCEPTED, DONE_IN_TIME, UNDONE, WAITED
+from app.deps import (
+    Events,
+    JobId,
+    Jobs,
+    MetadataFilters,
+    PageToken,
+    Prefer,
+    json_only,
+    no_unknown_query,
+)
 from app.errors import (
     BodyTooLarge,
     Expired,
@@ -18,16 +30,24 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.etags import IfNoneMatch
-from app.events import JobEvents
-from app.jobs import JobService
+from app.job_filters import JobFilters
 from app.openapi import documented
-from app.resources import Job
+from app.resources import Job, JobPage
 from app.schemas import JobSubmission
-from app.views import retry_after_s
+from protocol.messages import MODEL_NAME_PATTERN
+from protocol.states import JobState
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-UNDONE = {"Retry-After": {"description": "While not done.", "schema": {"type": "integer"}}}
-WAITED = {"Preference-Applied": {"schema": {"type": "string"}}}
+MAX_PAGE, DEFAULT_PAGE = 200, 20
+ANY_OF = "Several: any of them."
+METADATA_QUERY = {
+    "name": "metadata.{key}",
+    "in": "query",
+    "required": False,
+    "description": "Jobs whose metadata have this value under this key of the first level; what "
+    "is no text is written as JSON: `true`, `7`, `null`.",
+    "schema": {"type": "string"},
+}
 
 
 @router.post(
@@ -37,8 +57,8 @@ WAITED = {"Preference-Applied": {"schema": {"type": "string"}}}
     dependencies=[Depends(json_only), Depends(no_unknown_query)],
     response_description="The job is in Redis and will end, whatever dies.",
     responses={
-        202: {"headers": {"Location": {"schema": {"type": "string"}}, **UNDONE, **WAITED}},
-        200: {"model": Job, "description": "`Prefer: wait=N`, and the job is done in time."},
+        202: ACCEPTED,
+        200: DONE_IN_TIME,
         **documented(
             MalformedJson,
             BodyTooLarge,
@@ -56,12 +76,30 @@ async def submit(
 ) -> Job:
     """Queue n images of a seed. Everything left out is resolved, and told in `request`."""
     job_id = await run_in_threadpool(jobs.submit, submission, strict=prefer.strict)
-    job = await _read(job_id, jobs, events, within_s=prefer.wait_s)
-    _describe(job, response)
-    response.headers.update({"Location": job.urls.self, **prefer.headers})
-    if job.done:
-        response.status_code = 200
-    return job
+    return await answers.accepted(job_id, response, jobs, events, prefer)
+
+
+@router.get(
+    "",
+    summary="List jobs",
+    response_description="Newest first, all but their images. A page with filters may be short, "
+    "or empty, and still have a successor.",
+    responses=documented(InvalidRequest, RedisUnavailable),
+    openapi_extra={"parameters": [METADATA_QUERY]},
+)
+def list_all(
+    jobs: Jobs,
+    metadata: MetadataFilters,
+    status: Annotated[list[JobState] | None, Query(description=ANY_OF)] = None,
+    model: Annotated[
+        list[Annotated[str, Query(pattern=MODEL_NAME_PATTERN)]] | None, Query(description=ANY_OF)
+    ] = None,
+    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
+    page_token: PageToken = None,
+) -> JobPage:
+    """Yours, by status, model and metadata; all filters must fit."""
+    wanted = JobFilters.of(status or (), model or (), metadata)
+    return jobs.page(wanted, size=page_size, token=page_token)
 
 
 @router.get(
@@ -84,10 +122,10 @@ async def get(
     if_none_match: IfNoneMatch = "",
 ) -> Job | Response:
     """Poll it, or hold the answer with `Prefer: wait=N`. `images` fills as they finish."""
-    job = await _read(job_id, jobs, events, within_s=prefer.wait_s)
+    job = await answers.read(job_id, jobs, events, within_s=prefer.wait_s)
     etag = etags.weak(job.model_dump_json())
     response.headers.update({"ETag": etag, **prefer.headers})
-    _describe(job, response)
+    answers.describe(job, response)
     if etags.matches(if_none_match, etag):
         return Response(status_code=304, headers=response.headers)
     return job
@@ -107,22 +145,20 @@ async def get(
 def cancel(job_id: JobId, response: Response, jobs: Jobs) -> Job:
     """Finished images stay. Asking again does no harm."""
     job, was_open = jobs.cancel(job_id)
-    _describe(job, response)
+    answers.describe(job, response)
     if not was_open:
         response.status_code = 200
     return job
 
 
-async def _read(job_id: str, jobs: JobService, events: JobEvents, *, within_s: int | None) -> Job:
-    """The job now, or as soon as it is done."""
-    if within_s is not None:
-        await events.until_done(
-            job_id, lambda: run_in_threadpool(jobs.is_done, job_id), within_s=within_s
-        )
-    return await run_in_threadpool(jobs.get, job_id)
-
-
-def _describe(job: Job, response: Response) -> None:
-    """Say when to ask again."""
-    if not job.done:
-        response.headers["Retry-After"] = str(retry_after_s(job))
+@router.delete(
+    "/{job_id}",
+    status_code=204,
+    summary="Delete a job",
+    dependencies=[Depends(no_unknown_query)],
+    response_description="Its images and its record are gone; it answers 404 from now on.",
+    responses=documented(JobNotFound, Expired, InvalidRequest, RedisUnavailable, StorageFull),
+)
+def delete(job_id: JobId, jobs: Jobs) -> None:
+    """Canceled first, if it was not done."""
+    jobs.delete(job_id)

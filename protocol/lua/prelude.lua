@@ -1,15 +1,16 @@
 -- Shared by all job scripts, which run as: this text, then their own.
 --
 -- KEYS: 1 record, 2 images, 3 epochs, 4 leases, 5 in-flight, 6 events, 7 tombstone,
---       8 sources
+--       8 sources, 9 expiring
 -- ARGV: 1 job id, 2 record kept (s), 3 tombstone kept (s), 4 png key prefix, 5 images per bucket,
---       6 waiting line key prefix, 7 unended jobs' key prefix, then the script's own, which it finds as ARGS[1] ...
+--       6 waiting line key prefix, 7 job list key prefix, 8 unended jobs' key prefix,
+--       then the script's own, which it finds as ARGS[1] ...
 local RECORD, IMAGES, EPOCHS, LEASES, IN_FLIGHT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local EVENTS, TOMBSTONE, SOURCES = KEYS[6], KEYS[7], KEYS[8]
+local EVENTS, TOMBSTONE, SOURCES, EXPIRING = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local JOB, RECORD_KEPT_S, TOMBSTONE_KEPT_S = ARGV[1], ARGV[2], ARGV[3]
 local PNG_PREFIX, IMAGES_PER_BUCKET, WAITING_PREFIX = ARGV[4], ARGV[5], ARGV[6]
-local UNENDED_PREFIX = ARGV[7]
-local ARGS = {unpack(ARGV, 8)}
+local LIST_PREFIX, UNENDED_PREFIX = ARGV[7], ARGV[8]
+local ARGS = {unpack(ARGV, 9)}
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
@@ -37,6 +38,21 @@ local function leave_waiting_line()
   redis.call('ZREM', WAITING_PREFIX .. field('model'), JOB)
 end
 
+local function last_bucket()
+  return math.floor((field('n') - 1) / IMAGES_PER_BUCKET)
+end
+
+-- A record goes by itself, its line in its tenant's list with the end of some later job. Each end
+-- adds one and takes away a few, so what is left over never grows.
+local function forget_expired()
+  local due = redis.call('ZRANGEBYSCORE', EXPIRING, '-inf', now(), 'LIMIT', 0, 16)
+  for _, member in ipairs(due) do
+    local job, tenant = string.match(member, '^([^:]+):(.*)$')
+    redis.call('ZREM', LIST_PREFIX .. tenant, job)
+    redis.call('ZREM', EXPIRING, member)
+  end
+end
+
 -- The only place where a job ends: once, with its keys' days counted from here.
 local function finish(status, error)
   local ttl = tonumber(field('ttl_s'))
@@ -51,9 +67,11 @@ local function finish(status, error)
   redis.call('EXPIRE', IMAGES, ttl)
   redis.call('EXPIRE', SOURCES, ttl)
   redis.call('EXPIRE', EPOCHS, ttl)
-  for bucket = 0, math.floor((field('n') - 1) / IMAGES_PER_BUCKET) do
+  for bucket = 0, last_bucket() do
     redis.call('EXPIRE', PNG_PREFIX .. bucket, ttl)
   end
+  redis.call('ZADD', EXPIRING, at + ttl + RECORD_KEPT_S, JOB .. ':' .. field('tenant'))
+  forget_expired()
   emit('done')
 end
 

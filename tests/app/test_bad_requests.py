@@ -277,9 +277,10 @@ def test_what_is_not_there_says_what_it_is_not(client: TestClient, path: str, co
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "/v1/jobs", "POST"),
-        ("PUT", "/v1/jobs", "POST"),
-        ("DELETE", f"/v1/jobs/job_{'0' * 32}", "GET"),
+        ("DELETE", "/v1/jobs", "GET, POST"),
+        ("PUT", "/v1/jobs", "GET, POST"),
+        ("POST", f"/v1/jobs/job_{'0' * 32}", "DELETE, GET"),
+        ("POST", f"/v1/jobs/job_{'0' * 32}/images/0.png", "GET, HEAD"),
         ("GET", f"/v1/jobs/job_{'0' * 32}/cancel", "POST"),
         ("POST", "/v1/models", "GET"),
         ("POST", "/livez", "GET"),

@@ -67,6 +67,14 @@ def test_what_is_not_cached_is_refused_in_one_line(tmp_path: Path) -> None:
     assert said.stderr.count("\n") == 1
 
 
+def test_a_revision_is_that_one_alone(tmp_path: Path, folder: Path) -> None:
+    there = cached(tmp_path / "hub", "someone/tiny", folder)
+    said = where(tmp_path / "hub", f"someone/tiny@{COMMIT}", HF_HUB_OFFLINE="1")
+    assert said.stdout.strip() == str(there), said.stderr
+    said = where(tmp_path / "hub", "someone/tiny@v2", HF_HUB_OFFLINE="1")
+    assert said.stderr.startswith("someone/tiny@v2: no such folder here")
+
+
 def test_a_folder_that_exists_is_never_looked_up(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

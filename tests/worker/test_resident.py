@@ -13,7 +13,7 @@ from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
 from models.schedule import linear_schedule
 from protocol.messages import SamplerSpec
 from worker.fingerprint import resolve
-from worker.resident import ResidentModel
+from worker.resident import ResidentModel, model_name
 
 SCHEDULE = linear_schedule()
 ASKED: list[tuple[dict[str, Any], Plan]] = [
@@ -78,3 +78,8 @@ def test_every_sampler_on_offer_can_be_planned_as_offered(model: ResidentModel) 
             name=info.name, steps=info.steps, spacing=info.spacing, variance=info.variance
         )
         assert model.plan(spec).steps == info.steps
+
+
+@pytest.mark.parametrize("named", ["models/tiny", "someone/tiny", "someone/tiny@main"])
+def test_a_model_is_called_as_its_folder_or_the_last_part_of_its_id(named: str) -> None:
+    assert model_name(Path(named)) == "tiny"

@@ -1,0 +1,42 @@
+"""How a job is answered with: now, or as soon as it is done; and when to ask again."""
+
+from fastapi import Response
+from starlette.concurrency import run_in_threadpool
+
+from app.events import JobEvents
+from app.jobs import JobService
+from app.prefer import Preferences
+from app.resources import Job
+from app.views import retry_after_s
+
+UNDONE = {"Retry-After": {"description": "While not done.", "schema": {"type": "integer"}}}
+WAITED = {"Preference-Applied": {"schema": {"type": "string"}}}
+ACCEPTED = {"headers": {"Location": {"schema": {"type": "string"}}, **UNDONE, **WAITED}}
+DONE_IN_TIME = {"model": Job, "description": "`Prefer: wait=N`, and the job is done in time."}
+
+
+async def read(job_id: str, jobs: JobService, events: JobEvents, *, within_s: int | None) -> Job:
+    """The job now, or as soon as it is done."""
+    if within_s is not None:
+        await events.until_done(
+            job_id, lambda: run_in_threadpool(jobs.is_done, job_id), within_s=within_s
+        )
+    return await run_in_threadpool(jobs.get, job_id)
+
+
+async def accepted(
+    job_id: str, response: Response, jobs: JobService, events: JobEvents, prefer: Preferences
+) -> Job:
+    """202, or 200 where the client waits and the job is done in time."""
+    job = await read(job_id, jobs, events, within_s=prefer.wait_s)
+    describe(job, response)
+    response.headers.update({"Location": job.urls.self, **prefer.headers})
+    if job.done:
+        response.status_code = 200
+    return job
+
+
+def describe(job: Job, response: Response) -> None:
+    """Say when to ask again."""
+    if not job.done:
+        response.headers["Retry-After"] = str(retry_after_s(job))

@@ -1,0 +1,92 @@
+"""/v1/verify: does an image that was made here come out as it is once more?"""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from app import answers
+from app.answers import ACCEPTED, DONE_IN_TIME
+from app.deps import Events, Jobs, Prefer, is_json, media_type, no_unknown_query
+from app.errors import (
+    BodyTooLarge,
+    FieldError,
+    InvalidImage,
+    InvalidRequest,
+    MalformedJson,
+    NoWorker,
+    RedisUnavailable,
+    StorageFull,
+    UnsupportedMediaType,
+)
+from app.openapi import documented
+from app.png_input import NotThisImage, from_base64
+from app.problems import field_error
+from app.resources import Job
+from app.schemas import ImageToVerify
+
+router = APIRouter(prefix="/v1/verify", tags=["verify"])
+BODY = {
+    "required": True,
+    "content": {
+        "image/png": {"schema": {"type": "string", "format": "binary"}},
+        "application/json": {"schema": ImageToVerify.model_json_schema()},
+    },
+}
+
+
+async def _png(request: Request) -> bytes:
+    """The body, whichever way it was sent."""
+    body, kind = await request.body(), media_type(request)
+    if kind == "image/png":
+        return body
+    if is_json(kind):
+        return _png_in(body)
+    raise UnsupportedMediaType("Send a PNG as image/png, or in base64 as application/json.")
+
+
+def _png_in(body: bytes) -> bytes:
+    try:
+        return from_base64(ImageToVerify.model_validate(json.loads(body)).image)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise MalformedJson from error
+    except ValidationError as error:
+        raise InvalidRequest([field_error(e, e["loc"]) for e in error.errors()]) from error
+    except NotThisImage as error:
+        raise InvalidImage([FieldError(pointer="/image", detail=str(error))]) from error
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Verify an image",
+    dependencies=[Depends(no_unknown_query)],
+    openapi_extra={"requestBody": BODY},
+    response_description="A job that makes the image again; `verification` will tell.",
+    responses={
+        202: ACCEPTED,
+        200: DONE_IN_TIME,
+        **documented(
+            MalformedJson,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            InvalidRequest,
+            InvalidImage,
+            RedisUnavailable,
+            NoWorker,
+            StorageFull,
+        ),
+    },
+)
+async def verify(
+    png: Annotated[bytes, Depends(_png)],
+    response: Response,
+    jobs: Jobs,
+    events: Events,
+    prefer: Prefer,
+) -> Job:
+    """Sampled once more from what its text chunk `denoised` tells, and compared."""
+    job_id = await run_in_threadpool(jobs.verify, png, strict=prefer.strict)
+    return await answers.accepted(job_id, response, jobs, events, prefer)

@@ -1,8 +1,8 @@
 """`python -m benchmarks.soak [--minutes 30]`: what grows under 70 % of what the service can do?
 
-A burst measures what the worker can do; then jobs arrive at 70 % of that, at random intervals. Memory
-and descriptors of the API and the worker are read as it goes, and a line is fitted through the second
-half: the first fills caches. The last stdout line is one JSON document.
+A burst measures what the worker can do; then jobs arrive at 70 % of that, at random intervals.
+Memory and descriptors of the API and the worker are read as it goes, and a line is fitted through
+the second half: the first fills caches. The last stdout line is one JSON document.
 """
 
 import argparse

@@ -55,10 +55,9 @@ class Janitor:
                 pipe.lrange(queue.key, 0, -1)
                 pipe.lrange(queue.intermediate_queue_key, 0, -1)
                 pipe.zrange(queue.started_job_registry.key, 0, -1)
-            shards = [
-                entry.decode(errors="replace") for entries in pipe.execute() for entry in entries
-            ]
-        return {shard.partition(":")[0].rpartition("-")[0] for shard in shards}
+            entries = [entry for found in pipe.execute() for entry in found]
+        shards = [entry.decode(errors="replace").partition(":")[0] for entry in entries]
+        return {shard.rpartition("-")[0] for shard in shards}
 
     def _bring_back(self, job_id: str) -> None:
         job = self._store.get(job_id)

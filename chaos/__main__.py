@@ -67,10 +67,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--strikes", type=int, default=60)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--short", action="store_true", help="40 jobs, every blow once, briefly")
+    parser.add_argument("--short", action="store_true", help="26 jobs, every blow once, briefly")
     arguments = parser.parse_args()
     if arguments.short:
-        arguments.jobs, arguments.strikes = 40, len(Blow)
+        arguments.jobs, arguments.strikes = 26, len(Blow)
     arguments.folder = arguments.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     return arguments
 

@@ -24,7 +24,7 @@ from worker.settings import WorkerSettings
 log = logging.getLogger("chaos")
 ASKING = 4  # clients at once
 PATIENCE_S, CALM_S, DRAIN_S = 60.0, 60.0, 300.0
-QUIET_JOBS = 20
+QUIET_JOBS = 6
 FEW = 3  # descriptors or threads more after a quiet batch: somebody was just being served
 
 
@@ -135,7 +135,9 @@ def _quiet_batch(plan: Plan, stack: Stack, client: Client, ledger: list[Entry]) 
         for k in range(QUIET_JOBS):
             body = plan.jobs[k % len(plan.jobs)].body
             number = first + batch * QUIET_JOBS + k
-            ledger.append(client.submit(Wanted(number, body | {"metadata": {"chaos": number}})))
+            ledger.append(
+                client.submit(Wanted(number, body | {"n": 2, "metadata": {"chaos": number}}))
+            )
         wait_until(lambda: _open_jobs(stack) == 0, within_s=DRAIN_S, what="a quiet batch")
         watched = (stack.api, *stack.workers)
         counts.append({kept.name: (kept.files(), kept.threads()) for kept in watched})

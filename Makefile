@@ -1,6 +1,7 @@
 # Each target does whatever set-up is missing.
 #   make up PORT=8001 DATA_DIR=data WORKERS=1 MODEL=models/pretrained/fashion-mnist REDIS_URL=...
 #   make demo OUT=demo        make train CONFIG=fashion-mnist OUT=runs/fashion-mnist
+#   make evaluate MODEL=runs/fashion-mnist/checkpoint DATA=/usr/share/datasets/fashion-mnist OUT=evaluation
 # What is named on make's command line reaches the commands as environment variables.
 
 # The first Python from 3.11 to 3.13.
@@ -10,11 +11,11 @@ PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 pyt
 BIN = .venv/bin
 TORCH = torch==2.13.0  # what we develop with; the code runs on 2.6 and newer
 CONFIG ?= fashion-mnist
-SOURCES = app protocol worker models launch tools
+SOURCES = app protocol worker webhooks models launch tools
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	-c requirements/constraints.txt $$($(PYTHON) -m launch.torch_index)
 
-.PHONY: help up demo test nightly chaos soak check train lock clean
+.PHONY: help up demo test nightly chaos soak check train evaluate lock clean
 .DEFAULT_GOAL := help
 
 help:  ## This list.
@@ -49,6 +50,11 @@ check: .venv/dev  ## Lint, format, types, who may import whom, known holes.
 train: .venv/run  ## Train CONFIG=fashion-mnist into OUT=runs/CONFIG; goes on where it stopped.
 	$(BIN)/python -m models.train $(CONFIG) --out $(or $(OUT),runs/$(notdir $(basename $(CONFIG))))
 
+evaluate: .venv/evaluate  ## How good MODEL='s images are beside those in DATA=; OUT=evaluation N=2000 SAMPLER= STEPS=
+	$(BIN)/python -m models.evaluate $(or $(MODEL),models/pretrained/fashion-mnist) \
+		--data $(or $(DATA),/usr/share/datasets/fashion-mnist) --out $(or $(OUT),evaluation) \
+		$(if $(N),--n $(N)) $(if $(SAMPLER),--sampler $(SAMPLER)) $(if $(STEPS),--steps $(STEPS))
+
 lock:  ## Newest versions of everything into requirements/constraints.txt.
 	$(PYTHON) -m venv --clear .venv-lock
 	.venv-lock/bin/python -m pip install --quiet $$($(PYTHON) -m launch.torch_index) \
@@ -60,13 +66,18 @@ lock:  ## Newest versions of everything into requirements/constraints.txt.
 clean:  ## The virtual environment and caches; neither data nor runs.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.venv/run: requirements/api.txt requirements/worker.txt requirements/launch.txt \
-		requirements/constraints.txt | .venv/bin/python
+.venv/run: requirements/api.txt requirements/worker.txt requirements/webhooks.txt \
+		requirements/launch.txt requirements/constraints.txt | .venv/bin/python
 	@echo "installing what the service needs into .venv (some minutes the first time)"
 	@$(INSTALL) -r requirements/launch.txt
 	@touch $@
 
-.venv/dev: requirements/dev.txt .venv/run
+.venv/evaluate: requirements/evaluate.txt .venv/run
+	@echo "installing what draws pages into .venv"
+	@$(INSTALL) -r requirements/evaluate.txt
+	@touch $@
+
+.venv/dev: requirements/dev.txt requirements/evaluate.txt .venv/run
 	@echo "installing what the tests need into .venv"
 	@$(INSTALL) -r requirements/dev.txt
 	@touch $@

@@ -31,7 +31,7 @@ async def accepted(
     job = await read(job_id, jobs, events, within_s=prefer.wait_s)
     describe(job, response)
     response.headers.update({"Location": job.urls.self, **prefer.headers})
-    if job.done:
+    if job.done and prefer.wait_s is not None:
         response.status_code = 200
     return job
 

@@ -8,15 +8,24 @@ from fastapi import Depends, Header, Path, Query, Request
 from redis import Redis
 
 from app import prefer
+from app.deliveries import DeliveryService
 from app.errors import FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
 from app.events import JobEvents
+from app.feeds import Feeds
 from app.images import ImageService
+from app.job_source import JobSource
 from app.jobs import JobService
 from app.models import ModelService
 from app.prefer import Preferences
 from app.ranges import Conditions, conditions
+from protocol.event_log import EventLog
 from protocol.job_store import DEFAULT_TENANT
-from protocol.messages import JOB_ID_PATTERN, MAX_INDEX, MODEL_NAME_PATTERN
+from protocol.messages import (
+    DELIVERY_ID_PATTERN,
+    JOB_ID_PATTERN,
+    MAX_INDEX,
+    MODEL_NAME_PATTERN,
+)
 
 METADATA = re.compile(r"metadata\.(.+)", re.DOTALL)
 
@@ -39,6 +48,11 @@ async def _images(request: Request, tenant: Tenant) -> ImageService:
     return images.of(tenant)
 
 
+async def _deliveries(request: Request, tenant: Tenant) -> DeliveryService:
+    deliveries: DeliveryService = request.state.deliveries
+    return deliveries.of(tenant)
+
+
 async def _models(request: Request) -> ModelService:
     models: ModelService = request.state.models
     return models
@@ -47,6 +61,11 @@ async def _models(request: Request) -> ModelService:
 async def _events(request: Request) -> JobEvents:
     events: JobEvents = request.state.events
     return events
+
+
+async def _feeds(request: Request) -> Feeds:
+    feeds: Feeds = request.state.feeds
+    return feeds
 
 
 async def _redis(request: Request) -> Redis:
@@ -115,14 +134,27 @@ def _refuse(unknown: Sequence[str]) -> None:
 
 Jobs = Annotated[JobService, Depends(_jobs)]
 Images = Annotated[ImageService, Depends(_images)]
+Deliveries = Annotated[DeliveryService, Depends(_deliveries)]
 Models = Annotated[ModelService, Depends(_models)]
 Events = Annotated[JobEvents, Depends(_events)]
+Feeding = Annotated[Feeds, Depends(_feeds)]
 RedisClient = Annotated[Redis, Depends(_redis)]
 MetadataFilters = Annotated[list[tuple[str, str]], Depends(metadata_filters)]
 IfCurrent = Annotated[Conditions, Depends(conditions)]
 Prefer = Annotated[Preferences, Depends(_preferences)]
 JobId = Annotated[
     str, Path(pattern=JOB_ID_PATTERN, examples=["job_01a20918a6ec77258447f014f91a19f9"])
+]
+
+
+async def _source(request: Request, job_id: JobId, jobs: Jobs, images: Images) -> JobSource:
+    log: EventLog = request.state.event_log
+    return JobSource(job_id, jobs, images, log)
+
+
+Source = Annotated[JobSource, Depends(_source)]
+DeliveryId = Annotated[
+    str, Path(pattern=DELIVERY_ID_PATTERN, examples=["msg_01a20918a6ec77258447f014f91a19f9"])
 ]
 ImageIndex = Annotated[
     int, Path(ge=0, le=MAX_INDEX, description="Absolute: starts at first_index.")

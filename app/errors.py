@@ -2,17 +2,20 @@
 
 ApiError
 ├── MalformedJson            400  malformed_json
+├── MalformedKey             400  malformed_key
 ├── NotFound                 404  not_found
 │   ├── JobNotFound               job_not_found
 │   ├── ImageNotFound             image_not_found
-│   └── ModelNotFound             model_not_found
+│   ├── ModelNotFound             model_not_found
+│   └── DeliveryNotFound          delivery_not_found
 ├── MethodNotAllowed         405  method_not_allowed
 ├── Expired                  410  expired
 ├── BodyTooLarge             413  body_too_large
 ├── UnsupportedMediaType     415  unsupported_media_type
 ├── RangeNotSatisfiable      416  range_not_satisfiable   + Content-Range
 ├── InvalidRequest           422  invalid_request         + errors: [{pointer, detail}]
-│   └── InvalidImage              invalid_image
+│   ├── InvalidImage              invalid_image
+│   └── IdempotencyKeyReused      idempotency_key_reused
 ├── Internal                 500  internal
 ├── RedisUnavailable         503  redis_unavailable       + Retry-After
 ├── NoWorker                 503  no_worker               + Retry-After
@@ -61,6 +64,16 @@ class MalformedJson(ApiError):
     explanation = "The body is not JSON."
 
 
+class MalformedKey(ApiError):
+    """An Idempotency-Key that cannot be read: to ignore it could mean to do it twice."""
+
+    status, code, title = 400, "malformed_key", "Malformed key"
+    explanation = (
+        "An Idempotency-Key is a string of visible ASCII characters, 255 at most; "
+        "quote it where it has spaces."
+    )
+
+
 class NotFound(ApiError):
     """Nothing has this URL."""
 
@@ -87,6 +100,13 @@ class ModelNotFound(NotFound):
 
     code, title = "model_not_found", "Model not found"
     explanation = "No worker has published a model of this name."
+
+
+class DeliveryNotFound(NotFound):
+    """No webhook, or not yet, or its days are over."""
+
+    code, title = "delivery_not_found", "Delivery not found"
+    explanation = "There is no webhook delivery of this id, or none of this job yet."
 
 
 class MethodNotAllowed(ApiError):
@@ -129,6 +149,9 @@ class InvalidRequest(ApiError):
 
     status, code, title = 422, "invalid_request", "Invalid request"
     explanation = "The request is refused; `errors` says which fields, and why."
+    example: ClassVar[FieldError] = FieldError(
+        pointer="/sampler/steps", detail="The model has T = 1000 steps."
+    )
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{e.pointer or 'body'}: {e.detail}" for e in errors[:3]))
@@ -140,6 +163,17 @@ class InvalidImage(InvalidRequest):
 
     code, title = "invalid_image", "Invalid image"
     explanation = "An image is refused; `errors` says which, and why."
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """A name that already stands for another submission."""
+
+    code, title = "idempotency_key_reused", "Idempotency key reused"
+    explanation = "The Idempotency-Key was sent with another body in the last 24 hours."
+    example = FieldError(pointer="", detail=explanation)
+
+    def __init__(self, errors: Sequence[FieldError] = (example,)) -> None:
+        super().__init__(errors)
 
 
 class Internal(ApiError):

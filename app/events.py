@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from protocol import keys
+from protocol.event_log import BEGINNING, Entry, JobEvent
 
 log = logging.getLogger(__name__)
 BLOCK_MS = 2000  # well under the socket's timeout
@@ -18,16 +19,18 @@ BATCH = 1000
 RECHECK_S = 2.0
 LONGEST_PAUSE_S = 5.0
 
-Entry = tuple[bytes, dict[bytes, bytes]]  # id, fields
+Hear = Callable[[JobEvent | None], None]  # None: the process is about to leave
 
 
 class JobEvents:
-    """One reader of the event stream, many waiters by job id. All on one event loop."""
+    """One reader of the event stream, many who hear of a job. All on one event loop."""
 
     def __init__(self, redis: Redis) -> None:
+        self.position = BEGINNING  # everything up to here has been told
+        self.connected = asyncio.Event()  # until then nothing is known of the position
+        self.released = False
         self._redis = redis
-        self._waiting: dict[str, set[asyncio.Event]] = {}
-        self._released = False
+        self._hearing: dict[str, set[Hear]] = {}
 
     async def until_done(
         self, job_id: str, is_done: Callable[[], Awaitable[bool]], *, within_s: float
@@ -39,28 +42,44 @@ class JobEvents:
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + within_s
-        with self._listening(job_id) as news:
+        news = asyncio.Event()
+
+        def hear(event: JobEvent | None) -> None:
+            if event is None or event.kind == "done":
+                news.set()
+
+        with self.hearing(job_id, hear):
             while not await is_done():
                 left_s = deadline - clock()
-                if left_s <= 0 or self._released:
+                if left_s <= 0 or self.released:
                     return
                 with suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), min(left_s, RECHECK_S))
                 news.clear()
 
+    @contextmanager
+    def hearing(self, job_id: str, hear: Hear) -> Iterator[None]:
+        """Have `hear` called with every event of a job, in order, as soon as it is read."""
+        self._hearing.setdefault(job_id, set()).add(hear)
+        try:
+            yield
+        finally:
+            self._hearing[job_id].discard(hear)
+            if not self._hearing[job_id]:
+                del self._hearing[job_id]
+
     def release(self) -> None:
         """Let everybody go with what there is: the process is asked to leave."""
-        self._released = True
-        for job_id in self._waiting:
-            self._announce(job_id)
+        self.released = True
+        for hear in [hear for all_of_job in self._hearing.values() for hear in all_of_job]:
+            hear(None)
 
     async def listen(self) -> NoReturn:
         """Read the stream for ever; where Redis is away, come back after growing pauses."""
-        last_id: bytes | None = None
         failures = 0
         while True:
             try:
-                last_id = await self._newest() if last_id is None else await self._read(last_id)
+                await (self._read() if self.connected.is_set() else self._connect())
                 failures = 0
             except (RedisError, OSError) as error:
                 failures += 1
@@ -68,36 +87,23 @@ class JobEvents:
                     log.warning("event stream lost, reconnecting: %s", error)
                 await asyncio.sleep(_pause_s(failures))
 
-    async def _newest(self) -> bytes:
-        """Where the stream ends now."""
-        found = await self._redis.xrevrange(keys.events(), count=1)
-        newest = cast(list[Entry], found)
-        return newest[0][0] if newest else b"0-0"
+    async def _connect(self) -> None:
+        """Begin where the stream ends now."""
+        found = cast(list[Entry], await self._redis.xrevrange(keys.events(), count=1))
+        if found:
+            self.position = JobEvent.of(found[0]).id
+        self.connected.set()
 
-    async def _read(self, last_id: bytes) -> bytes:
-        """Announce what has come since `last_id`; return the last id seen."""
-        found = await self._redis.xread({keys.events(): last_id}, count=BATCH, block=BLOCK_MS)
+    async def _read(self) -> None:
+        """Tell what has come since."""
+        found = await self._redis.xread(
+            {keys.events(): str(self.position)}, count=BATCH, block=BLOCK_MS
+        )
         streams = cast(list[tuple[bytes, list[Entry]]], found)
-        entries = streams[0][1] if streams else []
-        for _, event in entries:
-            if event.get(b"event") == b"done":
-                self._announce(event[b"job"].decode())
-        return entries[-1][0] if entries else last_id
-
-    def _announce(self, job_id: str) -> None:
-        for news in self._waiting.get(job_id, ()):
-            news.set()
-
-    @contextmanager
-    def _listening(self, job_id: str) -> Iterator[asyncio.Event]:
-        news = asyncio.Event()
-        self._waiting.setdefault(job_id, set()).add(news)
-        try:
-            yield news
-        finally:
-            self._waiting[job_id].discard(news)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
+        for event in map(JobEvent.of, streams[0][1] if streams else []):
+            self.position = event.id
+            for hear in self._hearing.get(event.job_id, ()):
+                hear(event)
 
 
 def _pause_s(failures: int) -> float:

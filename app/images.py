@@ -85,12 +85,16 @@ class ImageService:
         record = self._unexpired(job_id)
         if record.status.done:
             raise ImageNotFound(f"Nothing is under way; the job is {record.status}.")
-        self._previews.watch(job_id)
-        preview = self._previews.latest(job_id)
+        preview = self.glimpse(job_id)
         if preview is None:
             detail = "There is no preview yet; ask again in a second."
             raise ImageNotFound(detail, headers={"Retry-After": "1"})
         return preview
+
+    def glimpse(self, job_id: str) -> bytes | None:
+        """The preview of a job that is known to be the tenant's, if there is one yet."""
+        self._previews.watch(job_id)
+        return self._previews.latest(job_id)
 
     def grid(self, job_id: str, *, columns: int | None) -> bytes:
         """A contact sheet of the finished images, by index. Raises like `manifest`."""

@@ -3,7 +3,9 @@
 import copy
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Self
 
 import uuid_utils
@@ -12,22 +14,46 @@ from redis.client import Pipeline
 from redis.exceptions import ConnectionError, TimeoutError
 
 from app import tasks
-from app.errors import NoWorker
+from app.cost import dry_run
+from app.errors import IdempotencyKeyReused, NoWorker
+from app.idempotency import Named
 from app.images import ImageService
 from app.job_filters import JobFilters
 from app.job_pages import JobPages
 from app.records import find
 from app.resolve import choose_model, resolve
-from app.resources import Job, JobPage
+from app.resources import DryRun, Image, Job, JobPage
 from app.schemas import JobSubmission
 from app.source_images import SourceImages
 from app.verify import SOURCE, Verifier, to_verify
-from app.views import Findings, job_view, listed, status_of
+from app.views import Findings, image_view, job_view, listed, status_of
+from protocol.event_log import StreamId
+from protocol.idempotency import NameTaken, Once
 from protocol.job_store import DEFAULT_TENANT, JobRecord, JobStore
 from protocol.messages import MAX_SEED, Claim, JobRequest, ModelInfo
 from protocol.registry import Registry
 from protocol.shard_queue import ShardQueue
 from protocol.states import JobState
+from protocol.webhook_policy import WebhookPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A job that is in Redis: by this submission, or by an earlier one of the same name."""
+
+    job_id: str
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """A job as it would run, with the pixels that its chains start from, or that it verifies."""
+
+    request: JobRequest
+    model: ModelInfo
+    pixels: Mapping[str, bytes]
+    claim: Claim | None = None
+    engine: str = ""  # that alone may begin it
 
 
 class JobService:
@@ -38,8 +64,8 @@ class JobService:
 
     tenant = DEFAULT_TENANT
 
-    def __init__(self, redis: Redis, *, submitting: Redis) -> None:
-        self._submitting = submitting
+    def __init__(self, redis: Redis, *, submitting: Redis, webhook_policy: WebhookPolicy) -> None:
+        self._submitting, self._webhook_policy = submitting, webhook_policy
         self._store = JobStore(redis)
         self._submit_store = JobStore(submitting)
         self._registry = Registry(redis)
@@ -53,19 +79,24 @@ class JobService:
         theirs.tenant, theirs._images = tenant, self._images.of(tenant)
         return theirs
 
-    def submit(self, asked: JobSubmission, *, strict: bool) -> str:
-        """Queue a job and return its id, once it is in Redis.
+    def submit(self, asked: JobSubmission, *, strict: bool, named: Named | None = None) -> Accepted:
+        """Queue a job, once it is in Redis; or find the one that was queued under this name.
 
-        Raises InvalidRequest; InvalidImage; NoWorker where nobody could ever tell what the model
-        is, or, if `strict`, where nobody serves it now.
+        Raises InvalidRequest; InvalidImage; IdempotencyKeyReused; NoWorker where nobody could ever
+        tell what the model is, or, if `strict`, where nobody serves it now.
         """
-        model = choose_model(asked.model, self._registry.models())
-        request = resolve(asked, model, seed=secrets.randbelow(MAX_SEED + 1))
-        self._serve(model.name, strict=strict)
-        sources = SourceImages(self._images).read(tasks.images_of(asked), model)
-        described = {name: source.described for name, source in sources.items()}
-        pixels = {name: source.pixels for name, source in sources.items()}
-        return self._enqueue(request.model_copy(update=described), model, pixels)
+        once = None if named is None else named.once(self.tenant)
+        while True:
+            earlier = None if once is None else self._submitted(once)
+            if earlier is not None:
+                return Accepted(earlier, replayed=True)
+            with suppress(NameTaken):  # by somebody who was faster
+                return Accepted(self._enqueue(self._resolved(asked, strict=strict), once))
+
+    def rehearse(self, asked: JobSubmission, *, strict: bool) -> DryRun:
+        """What `submit` would queue, and what it would cost. Raises like it."""
+        resolved = self._resolved(asked, strict=strict)
+        return dry_run(resolved.request, resolved.model)
 
     def verify(self, png: bytes, *, strict: bool) -> str:
         """Queue a job that makes an image again as its file tells, and return its id.
@@ -75,12 +106,10 @@ class JobService:
         wanted = to_verify(png, self._registry.models())
         self._serve(wanted.model.name, strict=strict)
         lives = wanted.claim.engine in self._engines(wanted.model.name)
+        engine = wanted.claim.engine if lives else ""
+        pixels = {SOURCE: wanted.pixels}
         return self._enqueue(
-            wanted.request,
-            wanted.model,
-            {SOURCE: wanted.pixels},
-            claim=wanted.claim,
-            engine=wanted.claim.engine if lives else "",
+            _Resolved(wanted.request, wanted.model, pixels, claim=wanted.claim, engine=engine)
         )
 
     def page(self, wanted: JobFilters, *, size: int, token: str | None) -> JobPage:
@@ -89,25 +118,61 @@ class JobService:
 
     def get(self, job_id: str) -> Job:
         """The job as it stands. Raises JobNotFound, Expired."""
-        record = find(self._store, job_id, tenant=self.tenant)
-        now = time.time()
-        return job_view(record, self._findings(record, now=now), now=now)
+        return self._view(self._record(job_id))
+
+    def look(self, job_id: str) -> tuple[Job, StreamId | None]:
+        """The job, and where its end was told, if it was. Raises like `get`."""
+        record = self._record(job_id)
+        return self._view(record), record.done_event
+
+    def done_event(self, job_id: str) -> StreamId | None:
+        """Where the job's end was told. Raises like `get`."""
+        return self._record(job_id).done_event
+
+    def finished(self, job_id: str, indices: Iterable[int]) -> list[Image]:
+        """Those of the images that are, of a job that is known to be the tenant's."""
+        found = self._store.manifests(job_id, indices)
+        return [image_view(job_id, manifest) for manifest in found.values()]
 
     def is_done(self, job_id: str) -> bool:
         """Whether nothing more will happen to it; cheaper than `get`."""
-        return find(self._store, job_id, tenant=self.tenant).status.done
+        return self._record(job_id).status.done
 
     def cancel(self, job_id: str) -> tuple[Job, bool]:
         """The job afterwards, and whether there was anything to cancel. Raises like `get`."""
-        find(self._store, job_id, tenant=self.tenant)
+        self._record(job_id)
         before = self._store.cancel(job_id)
         return self.get(job_id), before is not None and not before.done
 
     def delete(self, job_id: str) -> None:
         """Nothing is left of it: no image, no record, no memory. Raises like `get`."""
-        request = find(self._store, job_id, tenant=self.tenant).request
+        request = self._record(job_id).request
         self._store.delete(job_id)
         ShardQueue(self._store.redis, request.model, request.priority).withdraw(job_id, request.n)
+
+    def _record(self, job_id: str) -> JobRecord:
+        return find(self._store, job_id, tenant=self.tenant)
+
+    def _view(self, record: JobRecord) -> Job:
+        now = time.time()
+        return job_view(record, self._findings(record, now=now), now=now)
+
+    def _resolved(self, asked: JobSubmission, *, strict: bool) -> _Resolved:
+        model = choose_model(asked.model, self._registry.models())
+        seed = secrets.randbelow(MAX_SEED + 1)
+        request = resolve(asked, model, seed=seed, webhook_policy=self._webhook_policy)
+        self._serve(model.name, strict=strict)
+        sources = SourceImages(self._images).read(tasks.images_of(asked), model)
+        described = {name: source.described for name, source in sources.items()}
+        pixels = {name: source.pixels for name, source in sources.items()}
+        return _Resolved(request.model_copy(update=described), model, pixels)
+
+    def _submitted(self, once: Once) -> str | None:
+        """The job of this name. Raises IdempotencyKeyReused where it was asked for differently."""
+        found = once.find(self._store.redis)
+        if found is not None and found.body_sha256 != once.body_sha256:
+            raise IdempotencyKeyReused
+        return None if found is None else found.job_id
 
     def _serve(self, model: str, *, strict: bool) -> None:
         if strict and not self._engines(model):
@@ -117,15 +182,8 @@ class JobService:
         """Of the live workers of a model."""
         return {live.engine for live in self._registry.live_workers() if live.model == model}
 
-    def _enqueue(
-        self,
-        request: JobRequest,
-        model: ModelInfo,
-        pixels: Mapping[str, bytes],
-        *,
-        claim: Claim | None = None,
-        engine: str = "",
-    ) -> str:
+    def _enqueue(self, resolved: _Resolved, once: Once | None = None) -> str:
+        request = resolved.request
         job_id = f"job_{uuid_utils.uuid7().hex}"
         queue = ShardQueue(self._submitting, request.model, request.priority)
 
@@ -136,12 +194,13 @@ class JobService:
             self._submit_store.submit(
                 job_id,
                 request,
-                model_sha256=model.sha256,
+                model_sha256=resolved.model.sha256,
                 created_at=time.time(),
                 tenant=self.tenant,
-                sources=pixels,
-                claim=claim,
-                engine=engine,
+                sources=resolved.pixels,
+                claim=resolved.claim,
+                engine=resolved.engine,
+                once=once,
                 enqueue=first_shards,
             )
         except (ConnectionError, TimeoutError):

@@ -10,15 +10,28 @@ from redis import Redis
 from starlette.middleware import Middleware
 
 from app import connections, problems
+from app.deliveries import DeliveryService
 from app.events import JobEvents
+from app.feeds import Feeds
 from app.images import ImageService
 from app.jobs import JobService
 from app.middleware import BodyLimit, RequestId
 from app.models import ModelService
 from app.openapi import DESCRIPTION, DocumentedAPI
-from app.routers import images, jobs, models, system, verify
+from app.routers import images, jobs, models, streams, system, verify, webhooks
 from app.settings import Settings
+from protocol.event_log import EventLog
 from protocol.registry import Registry
+
+_ROUTERS = (
+    jobs.router,
+    streams.router,
+    images.router,
+    verify.router,
+    webhooks.router,
+    models.router,
+    system.router,
+)
 
 
 class State(TypedDict):
@@ -27,8 +40,11 @@ class State(TypedDict):
     redis: Redis
     jobs: JobService
     images: ImageService
+    deliveries: DeliveryService
     models: ModelService
     events: JobEvents
+    event_log: EventLog
+    feeds: Feeds
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -45,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     problems.install(app)
-    for router in (jobs.router, images.router, verify.router, models.router, system.router):
+    for router in _ROUTERS:
         app.include_router(router)
     return app
 
@@ -53,20 +69,26 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Redis need not be there yet: /readyz says so, and clients connect when they are used."""
-    url = app.state.settings.redis_url
+    settings: Settings = app.state.settings
+    url, policy = settings.redis_url, settings.webhook_policy
     redis, submitting = connections.for_reading(url), connections.for_submitting(url)
     listening = connections.for_listening(url)
     events = app.state.events = JobEvents(listening)
     listener = asyncio.create_task(events.listen())
+    feeds = Feeds(events)
     try:
         yield State(
             redis=redis,
-            jobs=JobService(redis, submitting=submitting),
+            jobs=JobService(redis, submitting=submitting, webhook_policy=policy),
             images=ImageService(redis),
+            deliveries=DeliveryService(redis, policy=policy),
             models=ModelService(Registry(redis)),
             events=events,
+            event_log=EventLog(redis),
+            feeds=feeds,
         )
     finally:
+        await feeds.close()
         listener.cancel()
         with suppress(asyncio.CancelledError):
             await listener

@@ -5,15 +5,18 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.errors import ApiError, FieldError, InvalidRequest
+from app.errors import ApiError, InvalidRequest
 from app.problems import MEDIA_TYPE, Problem, problem_of
+from app.resources import Preview
 
 SCHEMAS = "#/components/schemas/"
 DESCRIPTION = """\
 Images from denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020).
 
 `POST /v1/jobs` queues a job and answers at once; `GET /v1/jobs/{id}` with `Prefer: wait=30` holds
-its answer until the job is done. The same seed gives the same pixels, whatever else is running.
+its answer until the job is done, and `GET /v1/jobs/{id}/events` tells it while it happens. The
+same seed gives the same pixels, whatever else is running. A submission whose answer was lost may be
+sent again, under the same `Idempotency-Key`.
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code`. Every answer carries an
 `X-Request-Id`: yours, if you sent one.
@@ -21,14 +24,15 @@ Every error is `application/problem+json` (RFC 9457) with a stable `code`. Every
 
 
 class DocumentedAPI(FastAPI):
-    """FastAPI, whose document knows the schema that `documented` refers to."""
+    """FastAPI, whose document knows the schemas that only `documented` or an event refers to."""
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:
-            schema = Problem.model_json_schema(ref_template=SCHEMAS + "{model}")
-            parts = schema.pop("$defs")
-            super().openapi()["components"]["schemas"].update(parts, Problem=schema)
+            schemas = super().openapi()["components"]["schemas"]
+            for model in (Problem, Preview):
+                schema = model.model_json_schema(ref_template=SCHEMAS + "{model}")
+                schemas.update(schema.pop("$defs", {}), **{model.__name__: schema})
         return super().openapi()
 
 
@@ -61,5 +65,5 @@ def _example(kind: type[ApiError]) -> dict[str, Any]:
 
 def _instance(kind: type[ApiError]) -> ApiError:
     if issubclass(kind, InvalidRequest):
-        return kind([FieldError(pointer="/sampler/steps", detail="The model has T = 1000 steps.")])
+        return kind([kind.example])
     return kind()

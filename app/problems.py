@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, Match
 from app.errors import (
     ApiError,
     BodyTooLarge,
+    DeliveryNotFound,
     FieldError,
     ImageNotFound,
     Internal,
@@ -61,6 +62,7 @@ OF_PATH_PARAMETER: dict[str, type[ApiError]] = {
     "job_id": JobNotFound,
     "index": ImageNotFound,
     "name": ModelNotFound,
+    "delivery_id": DeliveryNotFound,
 }
 WORDS = {
     "extra_forbidden": "There is no such field.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from app import labels, tasks
+from app import labels, tasks, webhooks
 from app.errors import FieldError, InvalidRequest, NoWorker
 from app.schemas import JobSubmission, SamplerChoice
 from protocol.messages import (
@@ -14,6 +14,7 @@ from protocol.messages import (
     SamplerSpec,
     Variance,
 )
+from protocol.webhook_policy import PUBLIC_ONLY, WebhookPolicy
 
 
 def choose_model(name: str | None, models: Mapping[str, ModelInfo]) -> ModelInfo:
@@ -29,7 +30,13 @@ def choose_model(name: str | None, models: Mapping[str, ModelInfo]) -> ModelInfo
     raise InvalidRequest([FieldError(pointer="/model", detail=f"{detail}; known: {known}.")])
 
 
-def resolve(asked: JobSubmission, model: ModelInfo, *, seed: int) -> JobRequest:
+def resolve(
+    asked: JobSubmission,
+    model: ModelInfo,
+    *,
+    seed: int,
+    webhook_policy: WebhookPolicy = PUBLIC_ONLY,
+) -> JobRequest:
     """The job as it will run, but for its images; `seed` where the client named none.
 
     Raises InvalidRequest.
@@ -42,6 +49,7 @@ def resolve(asked: JobSubmission, model: ModelInfo, *, seed: int) -> JobRequest:
         *_to_sampler(choice, sampler, model, levels=levels),
         *tasks.objections(asked, sampler, model),
         *labels.objections(asked, model, n=tasks.images_made(asked)),
+        *webhooks.objections(asked, webhook_policy),
     ]
     if objections:
         raise InvalidRequest(objections)
@@ -61,6 +69,7 @@ def resolve(asked: JobSubmission, model: ModelInfo, *, seed: int) -> JobRequest:
         labels=labels.named(asked, model),
         guidance=labels.guidance(asked),
         lambdas=None if asked.lambdas is None else tuple(asked.lambdas),
+        webhook=webhooks.resolved(asked),
     )
 
 

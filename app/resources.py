@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
 
 from protocol.messages import ImageManifest, JobRequest, SamplerInfo, Task
 from protocol.states import JobState
+from protocol.webhook_store import DeliveryState
 
 
 def _rfc3339(at: datetime) -> str:
@@ -45,6 +46,13 @@ class Image(ImageManifest):
     url: str
 
 
+class Preview(BaseModel):
+    """What the first unfinished images look like by now, 16 at most, on one sheet."""
+
+    png: str = Field(description="The file, in base64.")
+    url: str = Field(description="Where the latest one is.")
+
+
 class JobProblem(BaseModel):
     """Why a job failed while it ran; the request itself was fine."""
 
@@ -75,6 +83,7 @@ class JobUrls(BaseModel):
 
     self: str
     cancel: str
+    events: str
     images: str
     archive: str
     grid: str
@@ -103,6 +112,27 @@ class JobItem(BaseModel):
     metadata: dict[str, Any]
 
 
+class Cost(BaseModel):
+    """What a job would take."""
+
+    images: int
+    steps: int = Field(description="Denoising steps of all images; `progress.steps_total`.")
+    forward_evaluations: int = Field(
+        description="Images that the network is asked for: one a step, two with guidance other "
+        "than 1."
+    )
+    bytes: int = Field(description="Of the images' storage, estimated from above.")
+
+
+class DryRun(BaseModel):
+    """A job as it would be queued; nothing was."""
+
+    object: Literal["dry_run"] = "dry_run"
+    model: ModelRef
+    request: JobRequest = Field(description="As resolved, with the seed that was drawn for it.")
+    cost: Cost
+
+
 class Job(JobItem):
     """A job as it stands."""
 
@@ -125,6 +155,46 @@ class ImagePage(BaseModel):
     object: Literal["list"] = "list"
     data: list[Image]
     next_page_token: str | None = Field(description="Null on the last page.")
+
+
+class DeliveryAttempt(BaseModel):
+    """One POST to an endpoint."""
+
+    at: Time
+    status: int | None = Field(description="What it answered; null: it did not.")
+    error: str | None = Field(description="Why there was no answer.")
+
+
+class DeliveryUrls(BaseModel):
+    """Follow these rather than build your own."""
+
+    self: str
+    replay: str
+    job: str | None
+
+
+class Delivery(BaseModel):
+    """An event on its way to its endpoint, or there."""
+
+    id: str = Field(description="The `webhook-id` header, the same for every attempt.")
+    object: Literal["webhook_delivery"] = "webhook_delivery"
+    type: str = Field(examples=["job.succeeded"])
+    url: str
+    state: DeliveryState = Field(
+        description="`failed`: tried as often as is tried. `disabled`: the endpoint said 410."
+    )
+    created_at: Time
+    next_attempt_at: Time | None = Field(description="While pending.")
+    attempts: list[DeliveryAttempt] = Field(description="The last 20, oldest first.")
+    urls: DeliveryUrls
+
+
+class DeliveryList(BaseModel):
+    """Some of them, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[Delivery]
+    next_page_token: str | None = Field(description="Null: there are no more.")
 
 
 class ModelWorker(BaseModel):

@@ -1,7 +1,7 @@
 """What clients send. Strict: no unknown fields, no bool for an int, no string for a number."""
 
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -27,7 +27,9 @@ from protocol.messages import (
     Spacing,
     Task,
     Variance,
+    WebhookEvent,
 )
+from protocol.webhook_policy import MAX_URL_CHARACTERS
 
 MAX_METADATA_BYTES = 1024
 DAY_S = 86_400
@@ -148,6 +150,27 @@ ImageToStartFrom = Annotated[
 ]
 
 
+EndpointUrl = Annotated[str, Field(max_length=MAX_URL_CHARACTERS)]
+
+
+class WebhookChoice(Submitted):
+    """Who is told of the job's end, by a signed POST (Standard Webhooks)."""
+
+    url: EndpointUrl = Field(
+        description="https, without user and password; addresses that are not public are refused.",
+        examples=["https://example.org/hooks/denoised"],
+    )
+    events: Annotated[list[WebhookEvent], Field(min_length=1, max_length=10)] = Field(
+        list(get_args(WebhookEvent)), description="Which ends are told. Default: all."
+    )
+
+
+class WebhookTest(Submitted):
+    """An endpoint to try."""
+
+    url: EndpointUrl = Field(examples=["https://example.org/hooks/denoised"])
+
+
 class JobSubmission(Submitted):
     """A job, as asked for. `{}` is one where one model is served; the answer tells what it is."""
 
@@ -209,6 +232,7 @@ class JobSubmission(Submitted):
     ttl_s: Annotated[int, Field(ge=60, le=30 * DAY_S)] = Field(
         DAY_S, description="How long the images are kept after the end."
     )
+    webhook: WebhookChoice | None = Field(None, description="Who is told of the end.")
     metadata: Annotated[dict[str, Any], AfterValidator(_small)] = Field(
         {}, description="Yours: echoed, never read. At most 1 KiB as JSON."
     )

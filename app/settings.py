@@ -3,13 +3,15 @@
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from protocol.webhook_settings import WebhookPolicySettings
 
 RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?://|unix:///)\S+$")]
 
 
-class Settings(BaseSettings):
-    """REDIS_URL, which the workers share, and APP_HOST, APP_PORT, which are ours alone."""
+class Settings(WebhookPolicySettings):
+    """REDIS_URL and WEBHOOK_..., which others share; APP_HOST, APP_PORT, which are ours alone."""
 
     model_config = SettingsConfigDict(
         env_prefix="APP_", frozen=True, extra="forbid", validate_by_name=True
@@ -27,4 +29,6 @@ def one_line(error: ValidationError) -> str:
 
 def _variable(loc: tuple[int | str, ...]) -> str:
     name = str(loc[0]).upper()
-    return name if name == "REDIS_URL" else f"APP_{name.removeprefix('APP_')}"
+    if name == "REDIS_URL" or name.startswith("WEBHOOK_"):
+        return name
+    return f"APP_{name.removeprefix('APP_')}"

@@ -76,6 +76,11 @@ def url_of(job_id: str) -> str:
     return f"/v1/jobs/{job_id}"
 
 
+def preview_url(job_id: str) -> str:
+    """Where its preview is."""
+    return f"{url_of(job_id)}/preview.png"
+
+
 def retry_after_s(job: Job) -> int:
     """When asking again is worth while: about when it is done, within bounds."""
     return min(max(1, math.ceil(job.progress.eta_s or 0)), LONGEST_POLL_S)
@@ -139,10 +144,11 @@ def _urls(job_id: str) -> JobUrls:
     return JobUrls(
         self=url,
         cancel=f"{url}/cancel",
+        events=f"{url}/events",
         images=f"{url}/images",
         archive=f"{url}/archive.zip",
         grid=f"{url}/grid.png",
-        preview=f"{url}/preview.png",
+        preview=preview_url(job_id),
     )
 
 

@@ -29,6 +29,7 @@ LASTING = (
     "denoised:models",
     "denoised:jobs:*",
     "denoised:expiring",
+    "denoised:senders",
     "denoised:workers",
     "denoised:worker-infos",
     "denoised:wake:*",

@@ -1,21 +1,24 @@
-# The HTTP front end: app and protocol. No torch.
+# The HTTP front end, and the sender of webhooks: app, webhooks and protocol. No torch.
 FROM python:3.11-slim-bookworm AS packages
 
-COPY requirements/api.txt requirements/constraints.txt /requirements/
+COPY requirements/api.txt requirements/webhooks.txt requirements/constraints.txt /requirements/
 RUN python -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python install --no-cache-dir \
-        -r /requirements/api.txt -c /requirements/constraints.txt
+        -r /requirements/api.txt -r /requirements/webhooks.txt -c /requirements/constraints.txt
 
 
 FROM python:3.11-slim-bookworm
 
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin denoised
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 DATA_DIR=/data
+# A new volume takes its owner from the folder it is mounted on.
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin denoised \
+    && install --directory --owner=10001 --group=10001 /data
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /srv/denoised
 # Readable for the user below, whatever the umask of the checkout.
 COPY --chmod=755 protocol protocol
 COPY --chmod=755 app app
+COPY --chmod=755 webhooks webhooks
 USER 10001:10001
 
 EXPOSE 8000

@@ -1,4 +1,4 @@
-"""The service on one machine: Redis, then the API and the workers beside it."""
+"""The service on one machine: Redis, then the API, the sender of webhooks and the workers."""
 
 import sys
 from collections.abc import Iterator
@@ -19,7 +19,10 @@ def service(
 ) -> Iterator[str]:
     """The API's URL, while everything is started. Raises RedisError."""
     with _redis(settings, supervisor) as redis_url:
-        children = [_api(settings, redis_url, supervisor.say)]
+        children = [
+            _api(settings, redis_url, supervisor.say),
+            _sender(settings, redis_url, supervisor.say, restarts=restarts),
+        ]
         children += _workers(settings, redis_url, supervisor.say, restarts=restarts)
         with supervisor.running(children, patience_s=PATIENCE_S):
             yield f"http://{settings.host}:{settings.port}"
@@ -55,6 +58,11 @@ def _api(settings: UpSettings, redis_url: str, say: Say) -> Child:
         "APP_PORT": str(settings.port),
     }
     return Child("api", [sys.executable, "-m", "app"], environment, say)
+
+
+def _sender(settings: UpSettings, redis_url: str, say: Say, *, restarts: bool) -> Child:
+    environment = {"REDIS_URL": redis_url, "DATA_DIR": str(settings.data_dir.resolve())}
+    return Child("webhooks", [sys.executable, "-m", "webhooks"], environment, say, restarts)
 
 
 def _workers(settings: UpSettings, redis_url: str, say: Say, *, restarts: bool) -> list[Child]:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from models.bound import BitsPerDim, Bound, bits_per_dim
+from models.bound import Bound
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.data import DataError, load_images
 from models.hub import local_folder
+from models.likelihood import BitsPerDim, bits_per_dim
 from models.sampling_net import DTYPES, SamplingNet
 
 
@@ -58,16 +59,28 @@ def likelihood(
     wanted, given = checkpoint.net.config.image_shape, tuple(images.shape[1:])
     if not len(images) or given != wanted:
         raise DataError(f"{len(images)} images of {given} are no images of the model's {wanted}")
-    net = SamplingNet(checkpoint.net, checkpoint.schedule.T, device=device, precision=precision)
     defaults = checkpoint.defaults
+    net = SamplingNet(
+        checkpoint.net,
+        checkpoint.schedule.T,
+        device=device,
+        precision=precision,
+        learned=defaults.variance == "learned_range",
+    )
     bound = Bound(
-        lambda x_t, t: net(x_t.to(device), t.to(device)).cpu(),
         checkpoint.schedule,
         variance=defaults.variance,
         clip=defaults.clip,
         prediction=defaults.prediction,
     )
-    return bits_per_dim(bound, images, timesteps=timesteps, seed=seed, batch=batch)
+    return bits_per_dim(
+        lambda x_t, t: net(x_t.to(device), t.to(device)).cpu(),
+        bound,
+        images,
+        timesteps=timesteps,
+        seed=seed,
+        batch=batch,
+    )
 
 
 def _report(checkpoint: Checkpoint, args: argparse.Namespace) -> dict[str, object]:

@@ -21,6 +21,7 @@ from models.diffusers_config import (
     MODEL_INDEX,
     CheckpointError,
     SamplingDefaults,
+    expect_outputs,
     parse_scheduler_config,
     parse_unet_config,
     scheduler_config_json,
@@ -50,8 +51,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     unet_dir = folder / "unet" if (folder / "unet").is_dir() else folder
     scheduler_dir = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
     config_path = unet_dir / "config.json"
-    net = UNet(_parse(config_path, parse_unet_config))
+    config = _parse(config_path, parse_unet_config)
     schedule, defaults = _parse(scheduler_dir / "scheduler_config.json", parse_scheduler_config)
+    try:
+        expect_outputs(config, defaults.variance)
+    except ValueError as error:
+        raise CheckpointError(f"{config_path}: {error}") from error
+    net = UNet(config)
     sha256 = _load_weights(net, weights_file(unet_dir))
     card_path = folder / "model_card.json"
     card = _read_json(card_path) if card_path.exists() else {}

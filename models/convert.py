@@ -22,7 +22,7 @@ from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.diffusers_config import CheckpointError
 from models.faults import one_line
 from models.pesser import config_of, diffusers_names
-from models.plan import Variance
+from models.plan import FixedVariance
 from models.schedule import linear_schedule
 from models.unet import UNetConfig
 from models.weights import parse_weights, tensors_of, unpickled
@@ -31,7 +31,12 @@ EMA_ENTRY = 4  # of ermongroup's list; there only where an average was kept
 
 
 def convert(
-    source: Path, target: Path, *, size: int, variance: Variance = "fixed_small", ema: bool = True
+    source: Path,
+    target: Path,
+    *,
+    size: int,
+    variance: FixedVariance = "fixed_small",
+    ema: bool = True,
 ) -> Checkpoint:
     """Write `target`, read it back, hold it to the source. Raises CheckpointError.
 
@@ -102,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--size", type=int, required=True, help="height and width of an image")
-    parser.add_argument("--variance", choices=get_args(Variance), default="fixed_small")
+    parser.add_argument("--variance", choices=get_args(FixedVariance), default="fixed_small")
     parser.add_argument("--weights", choices=("ema", "training"), default="ema")
     args = parser.parse_args(argv)
     try:

@@ -62,6 +62,26 @@ def load_labels(source: Path, *, split: str = "train") -> Tensor:
     raise DataError(f"{source}: has no labels; an .npz file or a folder of IDX files can have them")
 
 
+def labels_of(source: Path, *, split: str = "train", images: int, classes: int) -> Tensor:
+    """`load_labels` of so many images of so many classes. Raises DataError for any others."""
+    labels = load_labels(source, split=split)
+    if len(labels) != images:
+        raise DataError(f"{source}: {len(labels)} labels for {images} images")
+    if labels.min() < 0 or labels.max() >= classes:
+        found = f"{labels.min()} ... {labels.max()}"
+        raise DataError(f"{source}: labels are {found}, not {classes} kinds")
+    return labels
+
+
+def held_out(data: Path, test: Path | None = None) -> tuple[Path, str]:
+    """Where images are that were not trained on, and their split: `test`, or the other split of a
+    folder of IDX files. Raises DataError where there is none.
+    """
+    if test is None and not list(data.glob("t10k-images-idx3-ubyte*")):
+        raise DataError(f"{data}: has no test split; name held-out images with --test")
+    return test or data, "train" if test else "t10k"
+
+
 def read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """An IDX file of unsigned bytes (the MNIST format), gzipped or not."""
     try:

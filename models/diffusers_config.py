@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.faults import one_line
-from models.plan import Prediction, Variance
+from models.plan import FixedVariance, Prediction, Variance
 from models.schedule import NoiseSchedule, ScheduleName, named_schedule
 from models.unet import UNetConfig
 
@@ -81,6 +81,11 @@ class SamplingDefaults:
     set_alpha_to_one: bool = True
     prediction: Prediction = "epsilon"  # what the network's output is
 
+    @property
+    def fixed_variance(self) -> FixedVariance:
+        """What stands in for a learned variance where none is computed."""
+        return "fixed_small" if self.variance == "learned_range" else self.variance
+
 
 MODEL_INDEX = {
     "_class_name": "DDPMPipeline",
@@ -90,6 +95,13 @@ MODEL_INDEX = {
 }
 
 
+def expect_outputs(config: UNetConfig, variance: Variance) -> None:
+    """Raises ValueError where a network has other outputs than its variance needs."""
+    wanted = config.in_channels * (2 if variance == "learned_range" else 1)
+    if config.out_channels != wanted:
+        raise ValueError(f"out_channels: {config.out_channels}; {variance} needs {wanted}")
+
+
 def parse_unet_config(raw: dict[str, Any]) -> UNetConfig:
     """diffusers' config.json -> UNetConfig. Raises CheckpointError naming the key."""
     _refuse_other_values(raw, FIXED_UNET_OPTIONS)
@@ -97,8 +109,6 @@ def parse_unet_config(raw: dict[str, Any]) -> UNetConfig:
     attention = _block_flags(raw, "down_block_types", DOWN_BLOCKS)
     if list(reversed(_block_flags(raw, "up_block_types", UP_BLOCKS))) != attention:
         raise CheckpointError("up_block_types: must mirror down_block_types")
-    if _present(raw, "out_channels") != _present(raw, "in_channels"):
-        raise CheckpointError("out_channels: must equal in_channels; learned variance is not read")
     options = {key: _present(raw, key) for key in UNET_OPTIONS - {"num_class_embeds"}}
     options["num_class_embeds"] = raw.get("num_class_embeds")  # older files do not know it
     options["block_out_channels"] = tuple(_listed(raw, "block_out_channels"))

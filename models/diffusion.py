@@ -33,16 +33,14 @@ def target(prediction: Prediction, x_0: Tensor, alpha_bar_t: Tensor, eps: Tensor
 
 
 def square_error(
-    net: Denoiser,
+    out: Tensor,  # (B, C, H, W) what the network said of x_t
     x_0: Tensor,
-    t: Tensor,
-    alpha_bar: Tensor,  # (T,)
+    alpha_bar_t: Tensor,  # (B,)
     eps: Tensor,
     prediction: Prediction = "epsilon",
 ) -> Tensor:
     """(B,) each row's mean square error; that of eps is L_simple (eq. 14)."""
-    x_t = q_sample(x_0, alpha_bar[t], eps)
-    error = net(x_t, t).float() - target(prediction, x_0, alpha_bar[t], eps)
+    error = out.float() - target(prediction, x_0, alpha_bar_t, eps)
     return error.square().flatten(1).mean(dim=1)
 
 
@@ -59,3 +57,26 @@ def reverse_step(
     x0_hat = torch.clamp(r1 * x_t - r2 * eps, -k, k)
     x_next = a * x_t + b * x0_hat + e * eps + c * x0_prev
     return (x_next if noise is None else x_next + s * noise), x0_hat
+
+
+def learned_step(
+    coefficients: Tensor,  # (B, 9)
+    log_range: Tensor,  # (B, 2) each row's own line of its plan's
+    x_t: Tensor,  # (B, C, H, W)
+    out: Tensor,  # (B, 2C, H, W) the network's output, what it tells of the variance last
+    noise: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """`reverse_step` of an ancestral plan whose variance is the network's."""
+    eps, v = out.chunk(2, dim=1)
+    mean, x0_hat = reverse_step(coefficients, x_t, eps, torch.zeros_like(x_t), None)
+    if noise is None:
+        return mean, x0_hat
+    noisy = per_row(coefficients[:, COLUMNS.index("s")] != 0.0)
+    return mean + noisy * torch.exp(0.5 * log_variance(v, log_range)) * noise, x0_hat
+
+
+def log_variance(v: Tensor, log_range: Tensor) -> Tensor:
+    """Nichol & Dhariwal 2021, eq. 15: the least at v = -1, the most at v = 1; log_range (B, 2)."""
+    least, most = (per_row(end) for end in log_range.unbind(1))
+    share = (v + 1.0) / 2.0
+    return share * most + (1.0 - share) * least

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from models.bits_per_dim import likelihood
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.data import DataError, load_images
+from models.data import DataError, held_out, load_images
+from models.evaluation.distances import NEIGHBOURS
 from models.evaluation.drawing import SAMPLERS, Drawing, Recipe
 from models.evaluation.extractor import Extractor, extractor_at
 from models.evaluation.measure import (
@@ -31,6 +31,7 @@ from models.evaluation.measure import (
 )
 from models.evaluation.page import draw_page, markdown
 from models.hub import local_folder
+from models.progress import tracked
 from models.sampling_net import DTYPES
 
 ROUNDING = "round(clamp(x/2 + 0.5, 0, 1) * 255)"
@@ -52,10 +53,12 @@ def main(argv: list[str] | None = None) -> int:
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Draw, measure, write; the report. Raises ValueError saying which argument does not fit."""
     extract = extractor_at(args.extractor, device=args.device)
-    train, test = load_images(args.data), held_out(args.data, args.test)
+    source, split = held_out(args.data, args.test)
+    train, test = load_images(args.data), load_images(source, split=split)
     checkpoint = load_checkpoint(local_folder(args.checkpoint))
-    drawing = Drawing(args.out / "drawn", checkpoint, recipe_of(args))
     expect_like(checkpoint, train, test)
+    expect_enough(args, train, test)
+    drawing = Drawing(args.out / "drawn", checkpoint, recipe_of(args))
     pixels, labels = drawn(drawing, args)
     generated, known, unseen = (Images(each, extract(each)) for each in (pixels, train, test))
     near = neighbours(pixels, train, test)
@@ -70,7 +73,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         "extractor": extract.told | {"features": generated.features.values.shape[1]},
         "distances": distances(generated, known, unseen),
         "floors": floors(known, unseen, args.n),
-        **classes_of(generated, labels, extract),
+        **classes_of(generated, labels, extract, drawing.names),
         "nearest_in_training_set": near.told,
         **bits_of(checkpoint, test, args),
     }
@@ -83,21 +86,21 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     return Recipe(args.sampler, args.steps, args.seed, args.guidance, args.precision)
 
 
-def held_out(data: Path, test: Path | None) -> Tensor:
-    """The test images: another source, or the other split of a folder of IDX files."""
-    if test is not None:
-        return load_images(test)
-    if not list(data.glob("t10k-images-idx3-ubyte*")):
-        raise DataError(f"{data}: has no test split; name held-out images with --test")
-    return load_images(data, split="t10k")
-
-
 def expect_like(checkpoint: Checkpoint, train: Tensor, test: Tensor) -> None:
     """Raises DataError where real images are of another size or channels than the model's."""
     wanted = checkpoint.net.config.image_shape
     for pixels in (train, test):
         if tuple(pixels.shape[1:]) != wanted:
             raise DataError(f"--data: images are {tuple(pixels.shape[1:])}, the model's {wanted}")
+
+
+def expect_enough(args: argparse.Namespace, train: Tensor, test: Tensor) -> None:
+    """Raises ValueError where there are too few images for every figure, before any is drawn."""
+    if args.batch < 1:
+        raise ValueError(f"--batch: must be positive, got {args.batch}")
+    for name, count in (("--n", args.n), ("--data", len(train)), ("--test", len(test))):
+        if count <= NEIGHBOURS:
+            raise ValueError(f"{name}: {count} images; needs {NEIGHBOURS + 1} at least")
 
 
 def drawn(drawing: Drawing, args: argparse.Namespace) -> tuple[Tensor, Tensor | None]:
@@ -107,20 +110,23 @@ def drawn(drawing: Drawing, args: argparse.Namespace) -> tuple[Tensor, Tensor | 
         args.n,
         batch=args.batch,
         device=args.device,
-        progress=lambda firsts: iter(track(firsts, "drawing", total=batches)),
+        progress=lambda firsts: tracked(firsts, "drawing", total=batches),
     )
     return pixels, drawing.labels(args.n)
 
 
 def classes_of(
-    generated: Images, labels: Tensor | None, extract: Extractor
+    generated: Images, labels: Tensor | None, extract: Extractor, names: tuple[str, ...]
 ) -> dict[str, dict[str, Any]]:
-    """What the extractor takes the images for, if it says, and how often it is what was asked."""
+    """What the extractor takes the images for, if it says, and how often it is what was asked.
+
+    The latter where the model's classes, `names`, are the extractor's.
+    """
     seen = generated.features.classes
     if seen is None:
         return {}
     found = histogram(seen, extract.classes)
-    if labels is not None:
+    if labels is not None and names == extract.classes:
         found["as_asked"] = float((seen == labels).double().mean())
     return {"classes": found}
 

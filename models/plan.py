@@ -8,9 +8,12 @@ Every sampler served is linear in what it remembers, so one update runs them all
 
 `s` is 0 in the last row of every plan: the last step adds no noise, whatever the variance. A chain
 may start midway, at `start_t` = 1 ... T: then x is x_t of the paper's t, not x_T.
+
+Where the network tells the variance as well, `s` only says which steps add noise at all; how much
+lies within the plan's `log_range`, each pixel's own (`models.diffusion.learned_step`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -19,7 +22,8 @@ from models.schedule import Float64, NoiseSchedule
 from models.spacing import Spacing, Timesteps, timesteps
 
 COLUMNS = ("t", "r1", "r2", "k", "a", "b", "e", "c", "s")
-Variance = Literal["fixed_small", "fixed_large"]
+FixedVariance = Literal["fixed_small", "fixed_large"]
+Variance = Literal[FixedVariance, "learned_range"]
 Prediction = Literal["epsilon", "sample", "v_prediction"]  # diffusers' names
 LEAST_LAMBDA = -5.1  # DPM-Solver's error grows without bound where the signal vanishes
 
@@ -30,6 +34,7 @@ class Plan:
 
     table: Float64  # (S, 9), columns as in COLUMNS
     alpha_bar: Float64  # (S,) the signal left in x before each step
+    log_range: Float64 | None = None  # (S, 2) the least and most log of a learned variance
 
     @property
     def steps(self) -> int:
@@ -60,6 +65,7 @@ def ddpm_plan(
     """Ancestral sampling (algorithm 2): x' ~ N(posterior mean of eq. 7 at x0_hat, sigma^2).
 
     A chain that leaves steps out uses the betas of the strided chain, 1 - abar_t / abar_prev.
+    learned_range lets the network choose between both fixed variances (Nichol & Dhariwal 2021).
     Raises ValueError for fixed_large on such a chain: its noise swamps the image (FID 367 at
     10 steps on CIFAR-10, against 41 for fixed_small).
     """
@@ -72,16 +78,17 @@ def ddpm_plan(
     abar_t, abar_prev = _signal(schedule, t)
     alpha = abar_t / abar_prev
     beta = 1.0 - alpha
-    sigma_sq = beta if variance == "fixed_large" else beta * (1.0 - abar_prev) / (1.0 - abar_t)
-    return _assemble(
+    small = beta * (1.0 - abar_prev) / (1.0 - abar_t)
+    plan = _assemble(
         schedule,
         t,
         clip,
         prediction,
         a=np.sqrt(alpha) * (1.0 - abar_prev) / (1.0 - abar_t),
         b=np.sqrt(abar_prev) * beta / (1.0 - abar_t),
-        s=np.sqrt(sigma_sq),
+        s=np.sqrt(beta if variance == "fixed_large" else small),
     )
+    return replace(plan, log_range=_log_range(small, beta)) if variance == "learned_range" else plan
 
 
 def ddim_plan(
@@ -166,6 +173,12 @@ def _signal(schedule: NoiseSchedule, t: Timesteps, final: float = 1.0) -> tuple[
     """abar at every timestep, and at the one the step leads to: `final` after the last."""
     abar_t = schedule.alpha_bar[t]
     return abar_t, np.append(abar_t[1:], final)
+
+
+def _log_range(small: Float64, beta: Float64) -> Float64:
+    """(S, 2) logs of both fixed variances; the last small one is 0, the one before stands in."""
+    small = np.append(small[:-1], (small[-2:-1] if len(small) > 1 else beta))
+    return np.log(np.column_stack([small, beta]))
 
 
 def _assemble(

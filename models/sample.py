@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from models.diffusion import Denoiser, reverse_step
+from models.diffusion import Denoiser, learned_step, reverse_step
 from models.noise import Purpose, normal
 from models.plan import Plan
 
@@ -53,7 +53,12 @@ def reverse_chain(
     for position, line in enumerate(torch.from_numpy(plan.table).float()):
         lines = line.expand(len(x), -1)
         noise = step_noise(shape, seed, indices, position) if plan.stochastic else None
-        x, x0_hat = reverse_step(lines, x, net(x, lines[:, 0].long()), x0_hat, noise)
+        out = net(x, lines[:, 0].long())
+        if plan.log_range is None:
+            x, x0_hat = reverse_step(lines, x, out, x0_hat, noise)
+        else:
+            log_range = torch.from_numpy(plan.log_range[position]).float().expand(len(x), -1)
+            x, x0_hat = learned_step(lines, log_range, x, out, noise)
         yield x, x0_hat
 
 

@@ -28,6 +28,9 @@ class SamplingNet:
     y (B,) are class numbers, `none` (the default) for no class; a network without classes does not
     look at them.
 
+    Of a network that tells variances too, what it says of them is left out, and not computed;
+    `learned` keeps it: then (B, 2C, H, W).
+
     `precision` is a key of DTYPES; tf32 is float32 with torch's switches for it set elsewhere.
     `compiled` runs the network through torch.compile, once for each batch size it meets.
     """
@@ -40,6 +43,7 @@ class SamplingNet:
         device: str,
         precision: str = "float32",
         compiled: bool = False,
+        learned: bool = False,
     ) -> None:
         self.shape = net.config.image_shape
         self.T = T
@@ -51,6 +55,8 @@ class SamplingNet:
             told = _ByTimeAndClass(net, T) if classes else _ByTime(net, T).to(self._dtype)
         self._told = told.to(device)
         ready = copy.deepcopy(net).eval().requires_grad_(False)
+        if not learned:
+            _without_variance(ready)
         ready.to(device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if device == "cpu":
             _norms_in_float32(ready)
@@ -98,6 +104,12 @@ class _ByTimeAndClass(nn.Module):
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
         return F.linear(F.silu(self.of_t[t] + self.of_y[y]), self.weight, self.bias)
+
+
+def _without_variance(net: UNet) -> None:
+    channels = net.config.in_channels
+    for name, values in list(net.conv_out.named_parameters()):
+        setattr(net.conv_out, name, nn.Parameter(values[:channels], requires_grad=False))
 
 
 def _norms_in_float32(net: UNet) -> None:

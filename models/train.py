@@ -19,15 +19,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint
-from models.data import DataError, batches, load_images, load_labels
+from models.data import DataError, batches, labels_of, load_images
 from models.fine_tuning import begin_with
 from models.hub import local_folder
+from models.objective import prior_bits
+from models.pixels import from_uint8
 from models.processes import device_of, join
 from models.train_config import Optimiser, TrainConfig, read_config
 from models.trainer import Trainer
 from models.training_run import Run
 
 log = logging.getLogger(__name__)
+PRIOR_IMAGES = 1000  # that L_T is averaged over
 
 
 def train(
@@ -79,10 +82,10 @@ def _intervals(
             elapsed = time.monotonic() - started
             trainer.seconds += elapsed
             loss = float(torch.stack(losses).mean())
-            bar.update(task, loss=f"L_simple {loss:.4f}")
+            bar.update(task, loss=f"L_{trainer.config.loss} {loss:.4g}")
             yield {
                 "images": trainer.images_seen,
-                "loss": round(loss, 5),
+                "loss": float(f"{loss:.4g}"),
                 "learning_rate": trainer.config.optimiser.rate_at(trainer.images_seen),
                 "images_per_s": round((trainer.images_seen - first) / elapsed, 1),
                 "seconds": round(trainer.seconds, 1),
@@ -117,7 +120,9 @@ def main(argv: list[str] | None = None) -> int:
         config = read_config(args.config)
         source = args.data or Path(config.data)
         images = _images(source, config)
-        labels = _labels(source, config, len(images)) if config.labels else None
+        labels = None
+        if config.labels:
+            labels = labels_of(source, images=len(images), classes=len(config.labels))
         run = Run(args.out or Path("runs") / name, name)
         processes = join()
         trainer = Trainer(
@@ -126,6 +131,9 @@ def main(argv: list[str] | None = None) -> int:
         run.resume(trainer)
         if config.start_from and not trainer.images_seen:
             begin_with(trainer, load_checkpoint(local_folder(Path(config.start_from))))
+        if config.loss == "vlb":
+            bits = prior_bits(trainer.schedule, from_uint8(images[:PRIOR_IMAGES]))
+            log.info("L_T, which no training changes: %.3g bits/dim", bits)
     except ValueError as error:
         log.error("%s", error)
         return 2
@@ -149,18 +157,6 @@ def _images(source: Path, config: TrainConfig) -> Tensor:
     if len(images) < config.optimiser.batch:
         raise DataError(f"{source}: {len(images)} images; batch: {config.optimiser.batch} is more")
     return images
-
-
-def _labels(source: Path, config: TrainConfig, images: int) -> Tensor:
-    """Their classes. Raises DataError where they do not fit images or configuration."""
-    labels, classes = load_labels(source), len(config.labels)
-    if len(labels) != images:
-        raise DataError(f"{source}: {len(labels)} labels for {images} images")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise DataError(
-            f"{source}: labels are {labels.min()} ... {labels.max()}, not {classes} kinds"
-        )
-    return labels
 
 
 if __name__ == "__main__":

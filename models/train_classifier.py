@@ -1,7 +1,7 @@
 """Train the classifier that judges images: `python -m models.train_classifier CONFIG --out FOLDER`.
 
-Data and the classes' names are those of a training configuration with labels. The last line of
-stdout is one JSON document.
+Data and the classes' names are those of a training configuration with labels; how often it is right
+is counted on held-out images. The last line of stdout is one JSON document.
 """
 
 import argparse
@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import Tensor
 
-from models.data import load_images, load_labels
+from models.data import held_out, labels_of, load_images
 from models.evaluation.classifier import (
     BATCH,
     Classifier,
@@ -23,6 +22,7 @@ from models.evaluation.classifier import (
     save_classifier,
     train_classifier,
 )
+from models.progress import tracked
 from models.train_config import read_config
 
 
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("config", help="as of models.train, one with `labels`")
     parser.add_argument("--out", type=Path, required=True, help="the classifier's folder")
     parser.add_argument("--data", type=Path, help="instead of the configuration's `data`")
+    parser.add_argument("--test", type=Path, help="held-out images (default: the test split)")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -41,8 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         if not config.labels:
             raise ValueError(f"{args.config}: labels: a classifier needs them; name the classes")
         source = args.data or Path(config.data)
-        train = load_images(source), load_labels(source)
-        test = load_images(source, split="t10k"), load_labels(source, split="t10k")
+        train = _labelled(source, "train", config.labels)
+        test = _labelled(*held_out(source, args.test), config.labels)
         kind = Kind(train[0].shape[1], config.labels)
         net = fitted(*train, kind, epochs=args.epochs, seed=args.seed, device=args.device)
     except ValueError as error:
@@ -63,11 +64,21 @@ def main(argv: list[str] | None = None) -> int:
 def fitted(
     images: Tensor, labels: Tensor, kind: Kind, *, epochs: int, seed: int = 0, device: str = "cpu"
 ) -> Classifier:
-    """A classifier after so many passes over the images, with a progress bar on stderr."""
+    """A classifier after so many passes over the images, with a progress bar on stderr.
+
+    Raises ValueError where that is not one step.
+    """
     steps = epochs * (len(images) // BATCH)
+    if steps < 1:
+        raise ValueError(f"epochs: {epochs} of {len(images)} images are no batch of {BATCH}")
     run = train_classifier(images, labels, kind, steps=steps, seed=seed, device=device)
-    *_, (net, _loss) = track(run, "classifier", total=steps, transient=True)
+    *_, (net, _loss) = tracked(run, "classifier", total=steps)
     return net
+
+
+def _labelled(source: Path, split: str, labels: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    images = load_images(source, split=split)
+    return images, labels_of(source, split=split, images=len(images), classes=len(labels))
 
 
 if __name__ == "__main__":

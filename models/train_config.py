@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from models.diffusers_config import expect_outputs
 from models.faults import one_line
 from models.plan import Prediction, Variance
 from models.schedule import ScheduleName
@@ -55,14 +56,14 @@ class TrainConfig:
     beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.02
     variance: Variance = "fixed_small"
     prediction: Prediction = "epsilon"
-    loss: Literal["simple", "bound"] = "simple"  # weights of the timesteps
+    loss: Literal["simple", "bound", "vlb", "hybrid"] = "simple"  # see `models.objective`
     labels: tuple[str, ...] = ()  # the classes' names, in the data's order; none: unconditional
     start_from: str | None = None  # a checkpoint whose weights the run begins with
     card: dict[str, Any] = Field(default_factory=dict)  # what to say of it in model_card.json
 
     def __post_init__(self) -> None:
-        if self.loss == "bound" and (self.prediction != "epsilon" or self.T < 2):
-            raise ValueError("loss: the bound's weights are those of epsilon, and of T > 1")
+        self._expect_loss_to_fit()
+        expect_outputs(self.network, self.variance)
         embedded = self.network.num_class_embeds
         if self.labels and embedded != len(self.labels) + 1:
             raise ValueError(
@@ -70,6 +71,17 @@ class TrainConfig:
             )
         if embedded is not None and not self.labels:
             raise ValueError("labels: the network has classes; name them")
+
+    def _expect_loss_to_fit(self) -> None:
+        if self.loss != "simple" and self.T < 2:
+            raise ValueError("loss: the bound is one of T > 1")
+        if self.loss == "bound" and self.prediction != "epsilon":
+            raise ValueError("loss: the bound's weights are those of epsilon")
+        learned = self.variance == "learned_range"
+        if learned and self.loss not in ("vlb", "hybrid"):
+            raise ValueError(f"loss: {self.loss} teaches no variance; use hybrid, or vlb")
+        if self.loss == "hybrid" and not learned:
+            raise ValueError("loss: hybrid is for variance learned_range")
 
 
 def read_config(name_or_path: str) -> TrainConfig:

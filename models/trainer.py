@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.diffusion import Denoiser, square_error
+from models.diffusion import Denoiser, q_sample
 from models.ema import EMA
+from models.objective import objective_of
 from models.pixels import from_uint8
 from models.processes import Processes
 from models.schedule import NoiseSchedule, named_schedule
@@ -52,7 +52,7 @@ class Trainer:
             start=self.config.beta_start,
             end=self.config.beta_end,
         )
-        self.weights = loss_weights(self.schedule, self.config).float().to(self.device)
+        self.objective = objective_of(self.config, self.schedule, self.device)
         self.alpha_bar = torch.from_numpy(self.schedule.alpha_bar).float().to(self.device)
         self.net = zero_last_layers(UNet(self.config.network)).to(self.device)
         self.forward: Callable[..., Tensor] = torch.compile(self.net) if self.compiled else self.net
@@ -118,8 +118,8 @@ class Trainer:
         net: Denoiser = self.forward if y is None else lambda x_t, t: self.forward(x_t, t, y)
         dtype = AUTOCAST[self.config.optimiser.autocast]
         with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
-            errors = square_error(net, x_0, t, self.alpha_bar, eps, self.config.prediction)
-        return self.weights[t] * errors
+            out = net(q_sample(x_0, self.alpha_bar[t], eps), t)
+        return self.objective(out.float(), x_0, t, eps)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on to the bit: weights, moments, average."""
@@ -140,21 +140,6 @@ class Trainer:
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         self.images_seen, self.seconds = state["images_seen"], state["seconds"]
-
-
-def loss_weights(schedule: NoiseSchedule, config: TrainConfig) -> Tensor:
-    """(T,) of each timestep's square error: ones, or those of the variational bound.
-
-    Of eps: beta^2 / (2 sigma^2 alpha (1 - alpha_bar)), eq. 12, and of t = 0 with the variance of
-    t = 1, since its own is 0 (fixed_small). In units of the bound's own nats per dimension.
-    """
-    if config.loss == "simple":
-        return torch.ones(schedule.T, dtype=torch.float64)
-    beta = schedule.beta
-    small = np.append(schedule.posterior_variance[1:2], schedule.posterior_variance[1:])
-    sigma_sq = beta if config.variance == "fixed_large" else small
-    weights = beta**2 / (2.0 * sigma_sq * (1.0 - beta) * (1.0 - schedule.alpha_bar))
-    return torch.from_numpy(weights)
 
 
 def zero_last_layers(net: UNet) -> UNet:

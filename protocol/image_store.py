@@ -1,4 +1,4 @@
-"""Where PNG files live. Content never changes: the first writer wins, a second is ignored."""
+"""Where PNG files live. What is committed never changes: a shard's holder stores, then commits."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -6,13 +6,14 @@ from typing import Protocol
 from redis import Redis
 
 from protocol import keys
+from protocol.job_store import Begun
 
 
 class ImageStore(Protocol):
     """PNG files by (job, slot), slot = index - first_index; slots 0 ... n-1."""
 
-    def put(self, job_id: str, slot: int, png: bytes) -> None:
-        """Store, unless there is one already, or the job is no longer open."""
+    def put(self, held: Begun, index: int, png: bytes) -> None:
+        """Store, if the shard is still its holder's, and the job open."""
 
     def get(self, job_id: str, slot: int) -> bytes | None:
         """The file, or None where it is not (or no longer) there."""
@@ -21,12 +22,14 @@ class ImageStore(Protocol):
         """Several files, in the order asked for."""
 
 
-# A file that came after its job's end, or its deletion, would never expire.
+# A file belongs to the manifest that its shard's holder commits next. Of an earlier holder's, which
+# may be of another engine, none must stay; nor any that comes after its job's end: it would never
+# expire.
 PUT = """
 local status = redis.call('HGET', KEYS[1], 'status')
-if status == 'queued' or status == 'running' then
-  redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2])
-end
+if status ~= 'queued' and status ~= 'running' then return end
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return end
+redis.call('HSET', KEYS[3], ARGV[3], ARGV[4])
 """
 
 
@@ -37,9 +40,13 @@ class RedisImageStore:
         self.redis = redis
         self._put = redis.register_script(PUT)
 
-    def put(self, job_id: str, slot: int, png: bytes) -> None:
-        """Store, unless there is one already, or the job is no longer open."""
-        self._put(keys=[keys.job(job_id), _bucket(job_id, slot)], args=[slot, png])
+    def put(self, held: Begun, index: int, png: bytes) -> None:
+        """Store, if the shard is still its holder's, and the job open."""
+        slot = index - held.request.first_index
+        self._put(
+            keys=[keys.job(held.job_id), keys.epochs(held.job_id), _bucket(held.job_id, slot)],
+            args=[held.shard, held.epoch, slot, png],
+        )
 
     def get(self, job_id: str, slot: int) -> bytes | None:
         """The file, or None where it is not (or no longer) there."""

@@ -9,8 +9,10 @@ from typing import Any, cast
 from redis import Redis
 from redis.client import Pipeline
 
-from protocol import keys
-from protocol.messages import Claim, ImageManifest, JobError, JobRequest
+from protocol import keys, webhook_store
+from protocol.event_log import StreamId
+from protocol.idempotency import Once, taken_if_changed
+from protocol.messages import Claim, ImageManifest, JobAbout, JobError, JobRequest
 from protocol.states import JobState
 
 LUA = Path(__file__).parent / "lua"
@@ -63,11 +65,12 @@ class JobRecord:
     first_step_at: float | None
     finished_at: float | None
     expires_at: float | None
+    done_event: StreamId | None  # of the event that told its end
     claim: Claim | None = None  # of the image it is to verify
 
 
 class JobStore:
-    """All that is ever written of a job. Every method is one round trip."""
+    """All that is ever written of a job. Every method is one round trip, but for `submit` once."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -89,14 +92,19 @@ class JobStore:
         sources: Mapping[str, bytes] | None = None,
         claim: Claim | None = None,
         engine: str = "",
+        once: Once | None = None,
         enqueue: Callable[[Pipeline], None],
     ) -> None:
         """Record the job and whatever `enqueue` adds, in one MULTI: all of it, or nothing.
 
         `sources` are the pixels of the request's own, by the same names; of a job that verifies an
-        image, those of the image. `engine` pins the job before its first claim does.
+        image, those of the image. `engine` pins the job before its first claim does. Raises
+        NameTaken where `once` was used before: nothing was written, or it was, by this call, whose
+        answer was lost.
         """
-        with self.redis.pipeline(transaction=True) as pipe:
+        with taken_if_changed(), self.redis.pipeline(transaction=True) as pipe:
+            if once is not None:
+                once.watch(pipe)
             pipe.multi()
             pipe.hset(
                 keys.job(job_id),
@@ -115,6 +123,7 @@ class JobStore:
                     "error": "",
                     "created_at": f"{created_at:.6f}",
                     "claim": "" if claim is None else claim.model_dump_json(),
+                    **_webhook_fields(request),
                 },
             )
             for name, pixels in (sources or {}).items():
@@ -125,6 +134,8 @@ class JobStore:
             enqueue(pipe)
             pipe.lpush(keys.wake(request.model), 1)
             pipe.ltrim(keys.wake(request.model), 0, keys.WAKE_HINTS - 1)
+            if once is not None:
+                once.take(pipe, job_id)
             pipe.execute()
 
     def get(self, job_id: str) -> JobRecord | None:
@@ -243,6 +254,8 @@ class JobStore:
                 keys.tombstone(job_id),
                 keys.sources(job_id),
                 keys.expiring(),
+                keys.delivery(webhook_store.of_job(job_id)),
+                keys.deliveries_due(),
             ],
             args=[
                 job_id,
@@ -256,6 +269,18 @@ class JobStore:
                 *args,
             ],
         )
+
+
+def _webhook_fields(request: JobRequest) -> Mapping[Any, str]:
+    """What the script that ends the job needs to tell of it."""
+    if request.webhook is None:
+        return {}
+    about = JobAbout(task=request.task, model=request.model, metadata=request.metadata)
+    return {
+        "webhook_url": request.webhook.url,
+        "webhook_events": ",".join(request.webhook.events),
+        "webhook_about": about.model_dump_json(),
+    }
 
 
 def record_of(job_id: str, raw: Mapping[bytes, bytes]) -> JobRecord:
@@ -280,5 +305,6 @@ def record_of(job_id: str, raw: Mapping[bytes, bytes]) -> JobRecord:
         first_step_at=time_of("first_step_at"),
         finished_at=time_of("finished_at"),
         expires_at=time_of("expires_at"),
+        done_event=StreamId.parse(text.get("done_event", "")),
         claim=Claim.model_validate_json(text["claim"]) if text.get("claim") else None,
     )

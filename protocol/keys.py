@@ -4,7 +4,9 @@ PREFIX = "denoised"
 IMAGES_PER_BUCKET = 100
 RECORD_KEPT_S = 7 * 86_400  # after the images are gone: status `expired`
 TOMBSTONE_KEPT_S = 30 * 86_400  # after the record is gone: 410
+IDEMPOTENCY_KEPT_S = 86_400  # after the submission
 WAKE_HINTS = 16
+FAILED_KEPT_S = 37 * 86_400  # no delivery is older: 30 days of images and 7 of their record
 
 
 def job(job_id: str) -> str:
@@ -58,6 +60,11 @@ def png_prefix(job_id: str) -> str:
 def tombstone(job_id: str) -> str:
     """String: the tenant whose job was here once."""
     return f"{PREFIX}:gone:{job_id}"
+
+
+def idempotency(tenant: str, key_sha256: str) -> str:
+    """String: what was sent under a tenant's Idempotency-Key, as a sha256, and the job it made."""
+    return f"{PREFIX}:idem:{tenant}:{key_sha256}"
 
 
 def jobs(tenant: str) -> str:
@@ -118,3 +125,23 @@ def janitor_lock(model: str) -> str:
 def reaper_lock(model: str) -> str:
     """String: one reaper at a time."""
     return f"{PREFIX}:reaper:{model}"
+
+
+def delivery(delivery_id: str) -> str:
+    """Hash: a webhook to send, or sent, and what became of each attempt."""
+    return f"{PREFIX}:delivery:{delivery_id}"
+
+
+def deliveries_due() -> str:
+    """Sorted set: deliveries not over, by when a sender may take them."""
+    return f"{PREFIX}:deliveries-due"
+
+
+def deliveries_failed(tenant: str) -> str:
+    """Sorted set: a tenant's deliveries that were given up, by when."""
+    return f"{PREFIX}:deliveries-failed:{tenant}"
+
+
+def senders() -> str:
+    """Sorted set: sender of webhooks, scored with the time its last word is good until."""
+    return f"{PREFIX}:senders"

@@ -11,6 +11,7 @@ MAX_INDEX = 2**32 - 1  # a counter word of the noise generator
 JOB_ID_PATTERN = r"^job_[0-9a-f]{32}$"
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
+DELIVERY_ID_PATTERN = r"^msg_[0-9a-f]{32}$"
 ENGINE_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 MAX_LAMBDAS = 1000  # that are listed; evenly spaced ones need no list
 MAX_LABELS = 1000  # that are listed; one can be for all
@@ -35,6 +36,9 @@ Task = Literal["sample", "variations", "interpolate"]
 SamplerName = Literal["ddpm", "ddim", "dpmpp-2m"]
 Spacing = Literal["leading", "trailing", "linspace", "quadratic"]
 Variance = Literal["fixed_small", "fixed_large"]
+
+
+WebhookEvent = Literal["job.succeeded", "job.failed", "job.canceled"]
 
 
 class SamplerSpec(Message):
@@ -63,6 +67,21 @@ class SourceImage(Message):
     index: Annotated[int, Field(ge=0, le=MAX_INDEX)] | None = None
 
 
+class WebhookSpec(Message):
+    """Who is told of which ends of a job."""
+
+    url: str
+    events: tuple[WebhookEvent, ...]
+
+
+class JobAbout(Message):
+    """What a webhook tells of the request."""
+
+    task: Task
+    model: str
+    metadata: dict[str, Any]
+
+
 class JobRequest(Message):
     """A job as resolved: running it again gives the same pixels."""
 
@@ -84,6 +103,7 @@ class JobRequest(Message):
     lambdas: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] | None = None  # None: even
     labels: tuple[str, ...] | None = None  # one for all, or one for each; None: of no class
     guidance: Annotated[float, Field(ge=0.0, le=MAX_GUIDANCE)] | None = None  # with labels
+    webhook: WebhookSpec | None = None
 
     @property
     def sources(self) -> dict[str, SourceImage]:
@@ -137,6 +157,14 @@ class JobError(Message):
     code: str
     title: str
     detail: str
+
+
+class DeliveryAttempt(Message):
+    """One POST of a webhook: what the endpoint answered, or why there was no answer."""
+
+    at: float  # seconds since the epoch
+    status: int | None = None
+    error: str | None = None
 
 
 class SamplerInfo(Message):

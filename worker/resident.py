@@ -69,7 +69,9 @@ class ResidentModel:
             channels=channels,
             T=T,
             samplers=(
-                SamplerInfo(name="ddpm", steps=T, variance=defaults.variance, clip=defaults.clip),
+                SamplerInfo(
+                    name="ddpm", steps=T, variance=defaults.fixed_variance, clip=defaults.clip
+                ),
                 SamplerInfo(name="ddim", steps=min(50, T), clip=defaults.clip),
                 SamplerInfo(name="dpmpp-2m", steps=min(20, T), spacing="linspace"),
             ),
@@ -96,6 +98,8 @@ def load_resident(settings: WorkerSettings) -> ResidentModel:
     )
     runner.measure()
     model = ResidentModel(model_name(settings.model), checkpoint, numerics, runner)
+    if checkpoint.defaults.variance == "learned_range":
+        log.warning("%s: its variances are not served; ddpm draws with fixed_small", model.name)
     log.info("model %s, engine %s: %s, %s", model.name, model.engine, numerics, finding)
     log.info("ms a step by rows: %s", {n: round(1e3 * s, 1) for n, s in runner.step_s.items()})
     return model

@@ -244,7 +244,7 @@ class ShardRunner:
             self._fail(held, not_finite(index))
             run.ticket.drop(Dropped("an image is none"))
             return
-        self._persist(lambda: self._images.put(held.job_id, index - request.first_index, png))
+        self._persist(lambda: self._images.put(held, index, png))
         run.committed += 1
         verdict = self._persist(
             lambda: self._store.commit_image(held, manifest, steps_in_flight=run.steps_in_flight)

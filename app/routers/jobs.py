@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
 
 from app import answers, etags
-from app.answers import ACCEPTED, DONE_IN_TIME, UNDONE, WAITED
+from app.answers import ACCEPTED, UNDONE, WAITED
 from app.deps import (
     Events,
     JobId,
@@ -20,19 +21,22 @@ from app.deps import (
 from app.errors import (
     BodyTooLarge,
     Expired,
+    IdempotencyKeyReused,
     InvalidImage,
     InvalidRequest,
     JobNotFound,
     MalformedJson,
+    MalformedKey,
     NoWorker,
     RedisUnavailable,
     StorageFull,
     UnsupportedMediaType,
 )
 from app.etags import IfNoneMatch
+from app.idempotency import REPLAYED, IdempotencyKey
 from app.job_filters import JobFilters
 from app.openapi import documented
-from app.resources import Job, JobPage
+from app.resources import DryRun, Job, JobPage
 from app.schemas import JobSubmission
 from protocol.messages import MODEL_NAME_PATTERN
 from protocol.states import JobState
@@ -48,23 +52,41 @@ METADATA_QUERY = {
     "is no text is written as JSON: `true`, `7`, `null`.",
     "schema": {"type": "string"},
 }
+SUBMITTED = {
+    **ACCEPTED["headers"],
+    REPLAYED: {
+        "description": "Nothing new was queued: this is the job that was under this key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
+Rehearsal = Annotated[
+    bool,
+    Query(description="Queue nothing; answer 200 with what would be queued, and what it costs."),
+]
 
 
 @router.post(
     "",
     status_code=202,
+    response_model=Job,
     summary="Submit a job",
     dependencies=[Depends(json_only), Depends(no_unknown_query)],
     response_description="The job is in Redis and will end, whatever dies.",
     responses={
-        202: ACCEPTED,
-        200: DONE_IN_TIME,
+        202: {"headers": SUBMITTED},
+        200: {
+            "model": Job | DryRun,
+            "description": "`Prefer: wait=N`, and the job is done in time; or `dry_run`.",
+            "headers": SUBMITTED,
+        },
         **documented(
             MalformedJson,
+            MalformedKey,
             BodyTooLarge,
             UnsupportedMediaType,
             InvalidRequest,
             InvalidImage,
+            IdempotencyKeyReused,
             RedisUnavailable,
             NoWorker,
             StorageFull,
@@ -72,11 +94,22 @@ METADATA_QUERY = {
     },
 )
 async def submit(
-    submission: JobSubmission, response: Response, jobs: Jobs, events: Events, prefer: Prefer
-) -> Job:
+    submission: JobSubmission,
+    response: Response,
+    jobs: Jobs,
+    events: Events,
+    prefer: Prefer,
+    named: IdempotencyKey,
+    dry_run: Rehearsal = False,
+) -> Job | Response:
     """Queue n images of a seed. Everything left out is resolved, and told in `request`."""
-    job_id = await run_in_threadpool(jobs.submit, submission, strict=prefer.strict)
-    return await answers.accepted(job_id, response, jobs, events, prefer)
+    if dry_run:
+        rehearsed = await run_in_threadpool(jobs.rehearse, submission, strict=prefer.strict)
+        return JSONResponse(rehearsed.model_dump(mode="json"))
+    accepted = await run_in_threadpool(jobs.submit, submission, strict=prefer.strict, named=named)
+    if accepted.replayed:
+        response.headers[REPLAYED] = "true"
+    return await answers.accepted(accepted.job_id, response, jobs, events, prefer)
 
 
 @router.get(

@@ -144,9 +144,13 @@ def load_classifier(folder: Path) -> Trained:
         raw = (folder / WEIGHTS).read_bytes()
         net = Classifier(TypeAdapter(Kind).validate_json(described))
         net.load_state_dict(load(raw))
+        description = json.loads(described)
     except ValidationError as error:
         raise ClassifierError(f"{folder / DESCRIPTION}: {one_line(error)}") from error
     except (OSError, SafetensorError, RuntimeError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ClassifierError(f"{folder}: not a classifier: {reason}") from error
-    return Trained(net.eval(), hashlib.sha256(raw).hexdigest(), json.loads(described))
+    sha256 = hashlib.sha256(raw).hexdigest()
+    if description.get("sha256", sha256) != sha256:
+        raise ClassifierError(f"{folder / WEIGHTS}: not the file that {DESCRIPTION} describes")
+    return Trained(net.eval(), sha256, description)

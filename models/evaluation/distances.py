@@ -44,24 +44,33 @@ def kernel_distance(a: Tensor, b: Tensor) -> Interval:
     they come; its standard error is that of h's row means, twice (Gretton et al. 2012, eq. 8).
     Raises ValueError for sets of different sizes.
     """
-    if len(a) != len(b):
-        raise ValueError(f"n: needs as many of both, got {len(a)} and {len(b)}")
     n = len(a)
-    cross = _kernel(a, b)
-    h = _kernel(a, a) + _kernel(b, b) - cross - cross.T
-    rows = (h.sum(dim=1) - h.diagonal()) / (n - 1)
+    if n != len(b) or n < 2:
+        raise ValueError(f"n: needs as many of both, 2 at least, got {n} and {len(b)}")
+    places = torch.split(torch.arange(n), ROWS)
+    rows = torch.cat([_h_means(a, b, some) for some in places])
     return Interval(float(rows.mean()), float(2.0 * rows.std() / n**0.5))
 
 
-def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    return (a @ b.T / a.shape[1] + 1.0) ** 3
+def _h_means(a: Tensor, b: Tensor, some: Tensor) -> Tensor:
+    """Of some of the pairs: the mean of h with every other pair."""
+    h = _kernel(a[some], a) + _kernel(b[some], b) - _kernel(a[some], b) - _kernel(b[some], a)
+    h[torch.arange(len(some)), some] = 0.0  # with itself
+    return h.sum(dim=1) / (len(a) - 1)
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1.0) ** 3
 
 
 def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     """The share of generated images inside the real ones' manifold, and the other way round.
 
     A manifold is the balls around each image out to its third neighbour (Kynkaanniemi et al. 2019).
+    Raises ValueError for sets too small to have one.
     """
+    if min(len(generated), len(real)) <= NEIGHBOURS:
+        raise ValueError(f"n: precision and recall need {NEIGHBOURS + 1} images of either at least")
     return _covered(generated, real), _covered(real, generated)
 
 

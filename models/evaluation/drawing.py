@@ -36,11 +36,11 @@ class Recipe:
         if self.sampler == "dpmpp-2m":
             return dpmpp_2m_plan(schedule, self.steps, prediction=defaults.prediction)
         if self.sampler == "ddpm":
-            whole = self.steps == schedule.T
+            too_noisy = self.steps < schedule.T and defaults.variance == "fixed_large"
             return ddpm_plan(
                 schedule,
                 self.steps,
-                variance=defaults.variance if whole else "fixed_small",
+                variance="fixed_small" if too_noisy else defaults.variance,
                 clip=defaults.clip,
                 steps_offset=defaults.steps_offset,
                 prediction=defaults.prediction,
@@ -59,19 +59,31 @@ class Drawing:
     """The images of a recipe in a folder, as far as they are drawn."""
 
     def __init__(self, folder: Path, checkpoint: Checkpoint, recipe: Recipe) -> None:
-        """Raises ValueError where the folder holds images of something else."""
+        """Raises ValueError for a recipe that the model cannot follow, and where the folder holds
+        images of another.
+        """
         self._folder, self._checkpoint, self._recipe = folder, checkpoint, recipe
+        self._plan = recipe.plan(checkpoint)
+        if recipe.guidance != 1.0 and not self.classes:
+            raise ValueError("guidance: the model knows no classes to be guided to")
         told = json.dumps({"sha256": checkpoint.sha256, **asdict(recipe)})
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "recipe.json"
         if path.exists() and path.read_text() != told:
             raise ValueError(f"{folder}: holds images of another recipe; choose another --out")
-        path.write_text(told)
+        staged = path.with_suffix(".part")
+        staged.write_text(told)
+        staged.replace(path)
 
     @property
     def classes(self) -> int:
         """How many the model can be asked for; 0 where it knows none."""
         return (self._checkpoint.net.config.num_class_embeds or 1) - 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the model's card calls the classes; empty where it does not."""
+        return tuple(self._checkpoint.card.get("labels", ()))
 
     def labels(self, count: int) -> Tensor | None:
         """The classes asked for, (count,), or None."""
@@ -95,36 +107,37 @@ class Drawing:
             self._checkpoint.schedule.T,
             device=device,
             precision=self._recipe.precision,
+            learned=self._plan.log_range is not None,
         )
-        plan = self._recipe.plan(self._checkpoint)
         parts = [
-            self._part(net, plan, list(range(first, min(first + batch, count))))
+            self._part(net, list(range(first, min(first + batch, count))))
             for first in progress(iter(range(0, count, batch)))
         ]
         return torch.cat(parts)
 
-    def _part(self, net: SamplingNet, plan: Plan, indices: list[int]) -> Tensor:
+    def _part(self, net: SamplingNet, indices: list[int]) -> Tensor:
         path = self._folder / f"{indices[0]:06d}-{indices[-1]:06d}.npy"
         if path.exists():
             return torch.from_numpy(np.load(path))
-        pixels = to_uint8(self._draw(net, plan, indices)).cpu()
+        pixels = to_uint8(self._draw(net, indices)).cpu()
         staged = path.with_suffix(".part.npy")
         np.save(staged, pixels.numpy())
         staged.replace(path)
         return pixels
 
-    def _draw(self, net: SamplingNet, plan: Plan, indices: list[int]) -> Tensor:
-        y, w = torch.tensor(indices) % max(self.classes, 1), self._recipe.guidance
+    def _draw(self, net: SamplingNet, indices: list[int]) -> Tensor:
+        shape = self._checkpoint.net.config.image_shape
+        channels, w = shape[0], self._recipe.guidance
+        y = torch.tensor(indices) % max(self.classes, 1)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             x, at = x_t.to(net.device), t.to(net.device)
             if not self.classes:
                 return net(x, at).to(x_t.device)
-            eps = net(x, at, y.to(net.device))
-            if w != 1.0:
-                none = net(x, at)
-                eps = none + w * (eps - none)
-            return eps.to(x_t.device)
+            out = net(x, at, y.to(net.device))
+            if w != 1.0:  # of eps; a learned variance is that of the class
+                eps, none = out[:, :channels], net(x, at)[:, :channels]
+                out = torch.cat([none + w * (eps - none), out[:, channels:]], dim=1)
+            return out.to(x_t.device)
 
-        shape = self._checkpoint.net.config.image_shape
-        return sample_batch(denoise, plan, shape, seed=self._recipe.seed, indices=indices)
+        return sample_batch(denoise, self._plan, shape, seed=self._recipe.seed, indices=indices)

@@ -90,11 +90,16 @@ class ByScript:
 
     @torch.inference_mode()
     def __call__(self, pixels: Tensor) -> Features:
+        """Raises ClassifierError where the script will not take them."""
         shown = pixels.expand(-1, RGB, -1, -1) if pixels.shape[1] == 1 else pixels
-        parts = [
-            self._net(part.to(self._device), return_features=True).cpu().double()
-            for part in torch.split(shown, ROWS)
-        ]
+        try:
+            parts = [
+                self._net(part.to(self._device), return_features=True).cpu().double()
+                for part in torch.split(shown, ROWS)
+            ]
+        except (RuntimeError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ClassifierError(f"{self._path}: gives no features: {reason}") from error
         return Features(torch.cat(parts).flatten(1))
 
     @property

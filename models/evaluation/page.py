@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import torch
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -14,6 +15,7 @@ from models.evaluation.measure import Neighbours
 from models.pixels import grid
 
 GRID_IMAGES, PAIRS = 100, 16
+CLOSEST = "the closest to a training image, each with it"
 GENERATED, REAL = "#0b6e4f", "#5b5b8c"
 
 
@@ -46,11 +48,11 @@ def draw_page(
     """The first hundred images, the closest to the training set beside what they are close to,
     how often each class came up, and how far images lie from the training set."""
     figure, axes = pyplot.subplots(2, 2, figsize=(11, 10), layout="constrained")
-    _picture(axes[0, 0], grid(generated[:GRID_IMAGES]), f"the first {GRID_IMAGES}")
+    first = generated[:GRID_IMAGES]
+    _picture(axes[0, 0], grid(first), f"the first {len(first)}")
     closest = near.of_generated.argsort()[:PAIRS]
     pairs = [side for i in closest for side in (generated[i], train[near.places[i]])]
-    sheet = grid(generated.new_tensor([p.tolist() for p in pairs]), columns=8)
-    _picture(axes[0, 1], sheet, "the closest to a training image, each with it")
+    _picture(axes[0, 1], grid(torch.stack(pairs), columns=8), CLOSEST)
     _distances(axes[1, 0], near)
     _classes(axes[1, 1], report.get("classes"))
     figure.suptitle(f"{report['model']}: {report['how']}, N = {report['n']}")

@@ -1,12 +1,13 @@
 -- Shared by all job scripts, which run as: this text, then their own.
 --
 -- KEYS: 1 record, 2 images, 3 epochs, 4 leases, 5 in-flight, 6 events, 7 tombstone,
---       8 sources, 9 expiring
+--       8 sources, 9 expiring, 10 delivery of its webhook, 11 deliveries due
 -- ARGV: 1 job id, 2 record kept (s), 3 tombstone kept (s), 4 png key prefix, 5 images per bucket,
 --       6 waiting line key prefix, 7 job list key prefix, 8 unended jobs' key prefix,
 --       then the script's own, which it finds as ARGS[1] ...
 local RECORD, IMAGES, EPOCHS, LEASES, IN_FLIGHT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local EVENTS, TOMBSTONE, SOURCES, EXPIRING = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local DELIVERY, DELIVERIES_DUE = KEYS[10], KEYS[11]
 local JOB, RECORD_KEPT_S, TOMBSTONE_KEPT_S = ARGV[1], ARGV[2], ARGV[3]
 local PNG_PREFIX, IMAGES_PER_BUCKET, WAITING_PREFIX = ARGV[4], ARGV[5], ARGV[6]
 local LIST_PREFIX, UNENDED_PREFIX = ARGV[7], ARGV[8]
@@ -22,8 +23,10 @@ local function now()
   return string.format('%d.%06d', t[1], t[2])
 end
 
-local function emit(event)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', 100000, '*', 'job', JOB, 'event', event)
+-- Returns the entry's id. `index` is of the image that it tells of, if it does.
+local function emit(event, index)
+  return redis.call('XADD', EVENTS, 'MAXLEN', '~', 100000, '*', 'job', JOB, 'event', event,
+    'index', index or '')
 end
 
 local function is_open(status)
@@ -36,6 +39,18 @@ end
 
 local function leave_waiting_line()
   redis.call('ZREM', WAITING_PREFIX .. field('model'), JOB)
+end
+
+-- The webhook of this end, for a sender to take: due at once, kept as long as the record.
+local function tell_webhook(status, error, at, kept_s)
+  local wanted = field('webhook_events')
+  if not wanted or not string.find(wanted, 'job.' .. status, 1, true) then return end
+  redis.call('HSET', DELIVERY, 'tenant', field('tenant'), 'job', JOB, 'type', 'job.' .. status,
+    'url', field('webhook_url'), 'about', field('webhook_about'), 'occurred_at', at,
+    'images_done', field('images_done'), 'n', field('n'), 'error', error,
+    'state', 'pending', 'tries', 0, 'next_at', at, 'attempts', '[]')
+  redis.call('EXPIRE', DELIVERY, kept_s)
+  redis.call('ZADD', DELIVERIES_DUE, at, string.match(DELIVERY, '[^:]+$'))
 end
 
 local function last_bucket()
@@ -72,7 +87,8 @@ local function finish(status, error)
   end
   redis.call('ZADD', EXPIRING, at + ttl + RECORD_KEPT_S, JOB .. ':' .. field('tenant'))
   forget_expired()
-  emit('done')
+  tell_webhook(status, error or '', at, ttl + RECORD_KEPT_S)
+  redis.call('HSET', RECORD, 'done_event', emit('done'))
 end
 
 -- Crashes since the shard's last image. Once there are SUSPECT_AFTER, it runs with its worker's engine

@@ -27,12 +27,12 @@ class ApiProcess:
 
     @classmethod
     @contextmanager
-    def start(cls, redis_url: str) -> Iterator[Self]:
-        """Running, on a free port; killed at the end if it has not left by itself."""
+    def start(cls, redis_url: str, *, port: int = 0) -> Iterator[Self]:
+        """Running, on a free port or this one; killed at the end if it has not left by itself."""
         process = subprocess.Popen(
             [sys.executable, "-m", "app"],
             cwd=ROOT,
-            env=os.environ | {"REDIS_URL": redis_url, "APP_PORT": "0"},
+            env=os.environ | {"REDIS_URL": redis_url, "APP_PORT": str(port)},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
@@ -54,8 +54,16 @@ class ApiProcess:
     def client(self) -> httpx2.Client:
         return httpx2.Client(base_url=self.url, timeout=30)
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
     def threads(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
+    def files(self) -> int:
+        """How many it has open, sockets included."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def peak_mib(self) -> float:
         """The most memory it has had so far."""

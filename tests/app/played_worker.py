@@ -71,10 +71,13 @@ class PlayedWorker:
         assert isinstance(held, Begun)
         return held
 
-    def commit(self, held: Begun, index: int, *, steps_in_flight: int = 0) -> bytes:
-        """Store image `index` and commit it; the file."""
-        png, manifest = picture(index)
-        self.images.put(held.job_id, index - held.request.first_index, png)
+    def commit(
+        self, held: Begun, index: int, *, png: bytes | None = None, steps_in_flight: int = 0
+    ) -> bytes:
+        """Store image `index`, or this file for it, and commit it; the file."""
+        own, manifest = picture(index)
+        png = own if png is None else png
+        self.images.put(held, index, png)
         assert (
             self.store.commit_image(held, manifest, steps_in_flight=steps_in_flight)
             is Commit.COMMITTED

@@ -164,7 +164,7 @@ def test_five_thousand_images_are_sent_in_constant_memory(
         job = client.post("/v1/jobs", json={"n": n, "sampler": "ddim"}).json()
         held = worker.begin(job["id"])
         for index in range(n):
-            worker.images.put(job["id"], index, png)
+            worker.images.put(held, index, png)
             manifest = ImageManifest(
                 index=index, pixels_sha256="0" * 64, bytes=len(png), width=8, height=8
             )

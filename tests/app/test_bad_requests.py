@@ -108,7 +108,27 @@ REFUSED: list[tuple[Any, str]] = [
     ({"labels": [0], "guidance": 101.0}, "/guidance"),
     ({"labels": [0], "guidance": "2"}, "/guidance"),
     ({"guidance": 1.0}, "/guidance"),
-    ({"webhook": {"url": "https://example.org"}}, "/webhook"),
+    ({"webhook": "https://example.org"}, "/webhook"),
+    ({"webhook": {}}, "/webhook/url"),
+    ({"webhook": {"url": ""}}, "/webhook/url"),
+    ({"webhook": {"url": "example.org"}}, "/webhook/url"),
+    ({"webhook": {"url": "http://example.org"}}, "/webhook/url"),
+    ({"webhook": {"url": "ftp://example.org"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://user:secret@example.org"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://example.org:22"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://example.org:99999"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://localhost"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://169.254.169.254/"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://[::1]/"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://[::1/"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://example.org/\n"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://bücher.example"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://example.org/#a"}}, "/webhook/url"),
+    ({"webhook": {"url": f"https://example.org/{'a' * 2029}"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://example.org", "events": []}}, "/webhook/events"),
+    ({"webhook": {"url": "https://example.org", "events": ["done"]}}, "/webhook/events/0"),
+    ({"webhook": {"url": "https://example.org", "secret": "x"}}, "/webhook/secret"),
     ({"t": 500}, "/t"),
     ({"image": "AAAA"}, "/image"),
     ({"image_a": "AAAA"}, "/image_a"),
@@ -229,7 +249,7 @@ def test_only_json_is_taken(client: TestClient, media_type: str | None) -> None:
     problem(response, 415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize("query", ["dry_run=true", "wait=5"])
+@pytest.mark.parametrize("query", ["dryrun=true", "wait=5"])
 def test_a_query_nobody_reads_is_refused(client: TestClient, query: str) -> None:
     response = client.post(f"/v1/jobs?{query}", json={})
     name = query.partition("=")[0]

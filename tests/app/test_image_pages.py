@@ -68,6 +68,20 @@ def test_while_a_job_runs_a_page_has_what_is_finished(
     assert [indices(page) for page in pages(client, job, page_size=2)] == [[4, 9], [30]]
 
 
+def test_an_image_that_finishes_while_a_page_is_read_does_not_end_the_list(
+    client: TestClient, worker: PlayedWorker
+) -> None:
+    job_id = submit(client, n=9)["id"]
+    held = worker.begin(job_id)
+    worker.commit(held, 8)
+    record = worker.store.get(job_id)
+    assert record is not None
+    worker.commit(held, 0)
+    found, token = image_pages.page_of(worker.store, record, size=1, token=None)
+    assert [manifest.index for manifest in found] == [0]
+    assert token is not None
+
+
 def test_a_large_job_that_was_canceled_early_is_one_page(
     client: TestClient, worker: PlayedWorker
 ) -> None:

@@ -28,6 +28,7 @@ RESOLVED = {
     "lambdas": None,
     "labels": None,
     "guidance": None,
+    "webhook": None,
 }
 
 

@@ -103,8 +103,7 @@ def test_an_image_that_was_written_larger_is_taken_at_its_own_size(
     job_id = submit(client, {"output": {"scale": 4}})["id"]
     held = worker.begin(job_id)
     large = pngs.image("L").resize((32, 32), Image.Resampling.NEAREST)
-    worker.images.put(job_id, 0, pngs.file(large))
-    worker.commit(held, 0)
+    worker.commit(held, 0, png=pngs.file(large))
     job = submit(client, variations({"job": job_id, "index": 0}))
     assert worker.store.sources(job["id"]) == {"image": PIXELS}
 

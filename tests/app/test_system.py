@@ -79,6 +79,28 @@ def test_every_operation_says_what_it_is(client: TestClient) -> None:
         assert operation["description"], name
 
 
+def test_the_document_tells_of_events_and_of_keys_and_of_dry_runs(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    paths = document["paths"]
+    listening = paths["/v1/jobs/{job_id}/events"]["get"]
+    assert list(listening["responses"]["200"]["content"]) == ["text/event-stream"]
+    assert {"204", "404", "410"} <= set(listening["responses"])
+    assert {"preview", "Last-Event-ID"} <= _parameters(listening)
+    submitting = paths["/v1/jobs"]["post"]
+    assert {"dry_run", "Idempotency-Key", "Prefer"} <= _parameters(submitting)
+    assert "Idempotency-Replayed" in submitting["responses"]["202"]["headers"]
+    assert list(submitting["responses"]["202"]["content"]) == ["application/json"]
+    codes = [
+        list(r["content"].values())[0].get("examples", {}) for r in submitting["responses"].values()
+    ]
+    assert {"malformed_key", "idempotency_key_reused"} <= {code for part in codes for code in part}
+    assert {"DryRun", "Preview"} <= set(document["components"]["schemas"])
+
+
+def _parameters(operation: dict[str, Any]) -> set[str]:
+    return {parameter["name"] for parameter in operation["parameters"]}
+
+
 def test_importing_the_app_loads_neither_torch_nor_numpy() -> None:
     code = (
         "import sys, app.__main__; print(*{'torch', 'numpy', 'models', 'worker'} & {*sys.modules})"

@@ -83,7 +83,7 @@ def sampled_again(
         width=8 * scale,
         height=8 * scale,
     )
-    worker.images.put(job["id"], 0, file)
+    worker.images.put(held, manifest.index, file)
     verdict = worker.store.commit_image(held, manifest, steps_in_flight=0)
     assert verdict is Commit.COMMITTED
     verification: dict[str, Any] = client.get(job["urls"]["self"]).json()["verification"]

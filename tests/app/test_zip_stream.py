@@ -34,6 +34,7 @@ def test_what_was_put_in_comes_out(count: int) -> None:
     members = [(f"{i:06d}.png", b"%d" % i * (i % 3)) for i in range(count)]
     whole = b"".join(stream(members))
     assert len(whole) == layout((name, len(data)) for name, data in members).size_bytes
+    assert (b"PK\6\6" in whole[-98:]) == (count >= 65_535), "ZIP64 where it is needed"
     with zipfile.ZipFile(io.BytesIO(whole)) as read:
         assert [info.filename for info in read.infolist()] == [name for name, _ in members]
         assert all(info.compress_type == zipfile.ZIP_STORED for info in read.infolist())

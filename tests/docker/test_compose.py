@@ -10,13 +10,21 @@ from pydantic_settings import BaseSettings
 
 from app.settings import Settings
 from protocol.registry import WORKER_TTL_S
+from protocol.webhook_settings import WebhookPolicySettings
+from protocol.webhook_store import SENDER_TTL_S
 from tests.conftest import ROOT
 from tests.docker.compose_files import Dockerfile, compose, dockerfile
+from webhooks.settings import SenderSettings
 from worker.settings import WorkerSettings
 
 BASE = ("docker-compose.yml",)
 CPU = (*BASE, "docker-compose.cpu.yml")
-OURS: dict[str, type[BaseSettings]] = {"api": Settings, "worker": WorkerSettings}
+OURS: dict[str, type[BaseSettings]] = {
+    "api": Settings,
+    "webhooks": SenderSettings,
+    "worker": WorkerSettings,
+}
+IMAGES = {"api": "api", "webhooks": "api", "worker": "worker"}
 both = pytest.mark.parametrize("files", [BASE, CPU], ids=["gpu", "cpu"])
 each = pytest.mark.parametrize("service", OURS)
 
@@ -28,7 +36,7 @@ def services(files: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 
 
 def image_of(service: str) -> Dockerfile:
-    return dockerfile(f"{service}.Dockerfile")
+    return dockerfile(f"{IMAGES[service]}.Dockerfile")
 
 
 def devices(files: tuple[str, ...]) -> Any:
@@ -67,6 +75,7 @@ def test_only_the_api_is_published_and_only_on_loopback(files: tuple[str, ...]) 
     assert published == {
         "redis": None,
         "api": [f"127.0.0.1:${{PORT:-8000}}:{port}"],
+        "webhooks": None,
         "worker": None,
     }
     assert Settings.model_fields["port"].default == int(port)
@@ -128,6 +137,25 @@ def test_a_worker_can_be_scaled(files: tuple[str, ...]) -> None:
 
 
 @both
+def test_a_sender_has_its_secret_in_a_volume_and_time_to_finish(files: tuple[str, ...]) -> None:
+    sender = services(files)["webhooks"]
+    assert sender["image"] == services(files)["api"]["image"]
+    assert "webhooks:/data" in sender["volumes"]
+    assert "DATA_DIR=/data" in image_of("webhooks").last("ENV").split()
+    assert "--owner=10001 --group=10001 /data" in " ".join(image_of("webhooks").all("RUN"))
+    attempt_s = SenderSettings.model_fields["timeout_s"].default
+    assert seconds(sender["stop_grace_period"]) >= attempt_s + 10
+    assert seconds(sender["healthcheck"]["interval"]) > SENDER_TTL_S
+
+
+@both
+def test_the_sender_may_do_what_the_api_lets_clients_ask_for(files: tuple[str, ...]) -> None:
+    read = variables_read_by(WebhookPolicySettings)
+    for service in ("api", "webhooks"):
+        assert read <= set(services(files)[service]["environment"])
+
+
+@both
 def test_a_worker_has_time_to_drain(files: tuple[str, ...]) -> None:
     worker = services(files)["worker"]
     grace_s = worker["environment"]["WORKER_GRACE_S"]
@@ -151,15 +179,21 @@ def test_an_image_does_not_run_as_root(service: str) -> None:
 
 @each
 def test_an_image_starts_its_process_without_a_shell(service: str) -> None:
-    package = {"api": "app", "worker": "worker"}[service]
-    assert json.loads(image_of(service).last("CMD")) == ["python", "-m", package]
+    package = {"api": "app", "webhooks": "webhooks", "worker": "worker"}[service]
+    command = services(BASE)[service].get("command") or json.loads(image_of(service).last("CMD"))
+    assert command == ["python", "-m", package]
     assert (ROOT / package / "__main__.py").is_file()
 
 
 @each
 def test_an_image_knows_whether_it_is_healthy(service: str) -> None:
-    check = json.loads(image_of(service).last("HEALTHCHECK").partition("CMD")[2])
-    asked = {"api": "http://127.0.0.1:8000/livez", "worker": "worker.healthy"}[service]
+    own = services(BASE)[service].get("healthcheck", {}).get("test")
+    check = own or json.loads(image_of(service).last("HEALTHCHECK").partition("CMD")[2])
+    asked = {
+        "api": "http://127.0.0.1:8000/livez",
+        "webhooks": "webhooks.healthy",
+        "worker": "worker.healthy",
+    }[service]
     assert asked in check[-1]
 
 

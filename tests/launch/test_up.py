@@ -72,7 +72,7 @@ def test_it_draws_heals_refuses_a_second_one_and_leaves_nothing(
         assert hashes(draw(url)) == hashes(before)
 
         children = up.children()
-        assert set(children) == {"redis", "app", "worker"}
+        assert set(children) == {"redis", "app", "webhooks", "worker"}
         assert up.ctrl_c() == 0
     assert not any(alive(pid) for pid in children.values())
 
@@ -110,7 +110,7 @@ def test_a_closed_terminal_stops_everything_in_order(environment: dict[str, str]
     while b"denoised is ready" not in shown:
         shown += os.read(terminal, 4096)
     children = started_by(pid)
-    assert set(children) == {"redis", "app", "worker"}
+    assert set(children) == {"redis", "app", "webhooks", "worker"}
 
     os.close(terminal)
     assert os.waitpid(pid, 0)[1] == 0

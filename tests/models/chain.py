@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from models.diffusers_config import SCHEDULES
-from models.diffusion import reverse_step
+from models.diffusion import learned_step, reverse_step
 from models.plan import Plan, Prediction, ddim_plan, ddpm_plan
 from models.schedule import NoiseSchedule, linear_schedule
 from models.spacing import Spacing
@@ -61,10 +61,18 @@ class Chain:
         for i, t in enumerate(self.scheduler.timesteps.tolist()):
             out, noise = self._plausible(x, t, seed=2 * i), randn(2 * i + 1, dtype)
             theirs = self._their_step(i, t, x, out)
-            ours = reverse_step(table[i].expand(len(x), -1), x, out, torch.zeros_like(x), noise)
+            ours = self._our_step(i, table[i].expand(len(x), -1), x, out, noise)
             worst = max(worst, *map(difference, ours, theirs))
             x = theirs[0]
         return worst
+
+    def _our_step(
+        self, i: int, line: Tensor, x: Tensor, out: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if self.plan.log_range is None:
+            return reverse_step(line, x, out, torch.zeros_like(x), noise)
+        log_range = torch.from_numpy(self.plan.log_range[i]).to(x.dtype)
+        return learned_step(line, log_range.expand(len(x), -1), x, out, noise)
 
     def _plausible(self, x: Tensor, t: int, seed: int) -> Tensor:
         """The best guess for standard normal data, plus an error: x stays of order 1 over the
@@ -72,7 +80,10 @@ class Chain:
         abar = float(self.schedule.alpha_bar[t])
         share = {"epsilon": (1 - abar) ** 0.5, "sample": abar**0.5, "v_prediction": 0.0}
         best: Tensor = share[self.prediction] * x
-        return best + 0.1 * randn(seed, x.dtype)
+        said = best + 0.1 * randn(seed, x.dtype)
+        if self.plan.log_range is None:
+            return said
+        return torch.cat([said, 0.8 * randn(seed + 500_000, x.dtype)], dim=1)  # and of variances
 
     def _their_step(self, i: int, t: int, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         if isinstance(self.scheduler, diffusers.DDPMScheduler):

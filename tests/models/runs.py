@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.plan import Variance
 from models.train import labelled_batches, train
 from models.train_config import Optimiser, TrainConfig
 from models.trainer import Trainer
@@ -19,13 +20,22 @@ def tiny_run(
     network: dict[str, Any] | None = None,
     T: int = 4,  # noqa: N803
     labels: tuple[str, ...] = (),
+    variance: Variance = "fixed_small",
+    loss: Any = "simple",
     **optimiser: Any,
 ) -> TrainConfig:
     """96 images in batches of 8, and a chain too short to be of use but quick to draw grids from;
     unless told otherwise."""
     given: dict[str, Any] = {"batch": 8, "images": 96, "learning_rate": 2e-3, "ema_decay": 0.9}
+    outputs = {"out_channels": 2} if variance == "learned_range" else {}
     return TrainConfig(
-        tiny_config(**(network or {})), Optimiser(**given | optimiser), "", T=T, labels=labels
+        tiny_config(**outputs | (network or {})),
+        Optimiser(**given | optimiser),
+        "",
+        T=T,
+        labels=labels,
+        variance=variance,
+        loss=loss,
     )
 
 

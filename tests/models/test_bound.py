@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.bits_per_dim import main
-from models.bound import Bound, _chosen, _edges, bits_per_dim, discretised_log_prob
+from models.bound import Bound, discretised_log_prob
 from models.diffusion import per_row
+from models.likelihood import _chosen, _edges, bits_per_dim
 from models.pixels import from_uint8
 from models.schedule import NoiseSchedule, cosine_schedule, linear_schedule
 from tests.models.tiny import FASHION, tiny_net
@@ -47,8 +48,8 @@ def drawn(count: int) -> Tensor:
 
 
 def bits(schedule: NoiseSchedule, count: int = 1000, **options: Any) -> Any:
-    bound = Bound(Knows(schedule), schedule)
-    return bits_per_dim(bound, drawn(count), batch=4096, **({"timesteps": 60} | options))
+    given = {"timesteps": 60} | options
+    return bits_per_dim(Knows(schedule), Bound(schedule), drawn(count), batch=4096, **given)
 
 
 def test_the_bound_is_above_the_truth_and_nears_it_with_finer_steps() -> None:
@@ -85,8 +86,9 @@ def test_the_shares_of_the_timesteps_cover_all_but_the_first(T: int, data: Any) 
 def test_who_knows_less_needs_more_bits() -> None:
     schedule = linear_schedule()
     knows = Knows(schedule)
-    spoiled = Bound(lambda x_t, t: 0.5 * knows(x_t, t), schedule)
-    worse = bits_per_dim(spoiled, drawn(300), timesteps=60, batch=4096)
+    worse = bits_per_dim(
+        lambda x_t, t: 0.5 * knows(x_t, t), Bound(schedule), drawn(300), timesteps=60, batch=4096
+    )
     assert worse.total > bits(schedule, 300).total + 1.0
 
 
@@ -112,7 +114,7 @@ def test_far_in_a_tail_a_bin_has_what_the_density_says() -> None:
 def test_a_kl_is_that_of_the_two_gaussians() -> None:
     """By hand, of one pixel at t = 500, against a network that says nothing."""
     schedule, t = linear_schedule(), 500
-    bound = Bound(lambda x_t, t: torch.zeros_like(x_t), schedule, variance="fixed_large")
+    bound = Bound(schedule, variance="fixed_large")
     x_0, eps = torch.full((1, 1, 1, 1), 0.2), torch.full((1, 1, 1, 1), -0.3)
     abar, before = schedule.alpha_bar[t], schedule.alpha_bar[t - 1]
     beta = schedule.beta[t]
@@ -121,21 +123,22 @@ def test_a_kl_is_that_of_the_two_gaussians() -> None:
     gap = before**0.5 * beta / (1 - abar) * (float(x_0) - guess)
     q = beta * (1 - before) / (1 - abar)
     expected = 0.5 * (math.log(beta / q) + (q + gap**2) / beta - 1)
-    assert float(bound.terms(x_0, torch.tensor([t]), eps)) == pytest.approx(expected, rel=1e-6)
+    nats = bound.terms(torch.zeros_like(x_0), x_0, torch.tensor([t]), eps)
+    assert float(nats) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_prior_is_that_of_the_last_noise() -> None:
     schedule = linear_schedule(10, start=0.01, end=0.3)
     abar = schedule.alpha_bar[-1]
     expected = 0.5 * (abar * 0.5**2 - abar - math.log(1 - abar))
-    bound = Bound(Knows(schedule), schedule)
+    bound = Bound(schedule)
     assert float(bound.prior(torch.full((1, 1, 1, 1), 0.5))) == pytest.approx(expected, rel=1e-9)
 
 
 def test_an_images_term_does_not_tell_its_batch() -> None:
     schedule = linear_schedule()
     small, large = (
-        bits_per_dim(Bound(Knows(schedule), schedule), drawn(20), timesteps=9, batch=batch)
+        bits_per_dim(Knows(schedule), Bound(schedule), drawn(20), timesteps=9, batch=batch)
         for batch in (7, 64)
     )
     assert small.total == pytest.approx(large.total, rel=1e-12)
@@ -168,5 +171,5 @@ def test_images_of_another_size_are_refused_in_one_line(
 
 def test_of_pure_noise_nobody_can_know_more_than_its_eight_bits() -> None:
     noise = torch.randint(0, 256, (8, 1, 8, 8), generator=torch.Generator().manual_seed(0))
-    bound = Bound(tiny_net(), linear_schedule())
-    assert bits_per_dim(bound, noise.to(torch.uint8), timesteps=30).total > 8.0
+    bound, pixels = Bound(linear_schedule()), noise.to(torch.uint8)
+    assert bits_per_dim(tiny_net(), bound, pixels, timesteps=30).total > 8.0

@@ -106,3 +106,18 @@ def test_every_ddim_schedule_and_prediction_is_diffusers_formula(
         50, 1.0, eta=eta, rederive=rederive, schedule=schedule, prediction=prediction
     )
     assert chain.exact_difference() < 1e-11
+
+
+@pytest.mark.parametrize("clip", [1.0, None])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("steps", [1000, 300, 50, 7])
+def test_every_step_of_a_learned_variance_is_diffusers_formula(
+    steps: int, prediction: Any, clip: float | None
+) -> None:
+    chain = ddpm_chain("learned_range", steps, clip, prediction=prediction)
+    assert chain.exact_difference() < 1e-11
+
+
+@pytest.mark.parametrize("steps", [1000, 50])
+def test_a_learned_variance_is_diffusers_as_shipped_but_for_its_rounding(steps: int) -> None:
+    assert ddpm_chain("learned_range", steps, 1.0).shipped_difference() < 2e-4

@@ -38,6 +38,9 @@ licence = "none"
 """
 
 
+HYBRID = 'variance = "learned_range"\nloss = "hybrid"'
+
+
 @pytest.fixture
 def config_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
@@ -106,6 +109,11 @@ def test_every_configuration_that_ships_can_be_read_by_name(path: Path) -> None:
         ("T = 4", 'T = 4\nprediction = "eps"', "prediction"),
         ("T = 4", "T = 4\nbeta_end = 1.0", "beta_end"),
         ("T = 4", 'T = 4\nloss = "bound"\nprediction = "sample"', "loss"),
+        ("T = 4", 'T = 1\nloss = "vlb"', "loss: the bound is one of T > 1"),
+        ("T = 4", 'T = 4\nloss = "hybrid"', "loss: hybrid is for variance learned_range"),
+        ("T = 4", 'T = 4\nvariance = "learned_range"', "loss: simple teaches no variance"),
+        ("T = 4", f"T = 4\n{HYBRID}", "out_channels: 1; learned_range needs 2"),
+        ("out_channels = 1", "out_channels = 2", "out_channels: 2; fixed_small needs 1"),
         ("batch = 16", "batch = 0", "batch"),
         ("batch = 16", 'batch = "16"', "batch"),
         ("images = 960", "images = 0", "images"),

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.schedule import linear_schedule
 from models.train_config import TrainConfig
-from models.trainer import Trainer, loss_weights, zero_last_layers
+from models.trainer import Trainer, zero_last_layers
 from models.training_run import Run
 from tests.models.runs import run_on, state_of, tiny_run, trainer_of
 from tests.models.tiny import same, tiny_net
@@ -103,25 +102,6 @@ def test_every_objective_and_schedule_is_learned(garments: Tensor, changes: dict
     config = tiny_run(T=1000, batch=16, images=960, learning_rate=4e-3)
     losses = run_on(trainer_of(replace(config, **changes)), garments[:16], 60)
     assert sum(losses[-10:]) / 10 < 0.75 * losses[0]
-
-
-def test_the_bounds_weights_have_the_golden_values() -> None:
-    config = replace(tiny_run(T=1000), variance="fixed_large", loss="bound")
-    weights = loss_weights(linear_schedule(), config)
-    golden = {0: 0.5, 1: 0.2727, 10: 0.0682, 100: 0.0100, 500: 0.0055, 999: 0.0102}
-    assert {t: float(weights[t]) for t in golden} == pytest.approx(golden, abs=1e-4)
-    small = loss_weights(linear_schedule(), replace(config, variance="fixed_small"))
-    assert float(small[999]) == pytest.approx(float(weights[999]), rel=1e-3)
-    assert float(small[1]) > float(weights[1])
-    assert torch.isfinite(small).all()
-
-
-def test_a_weighted_loss_weighs_each_row_by_its_timestep(garments: Tensor) -> None:
-    config = tiny_run(T=1000)
-    plain, weighted = (trainer_of(replace(config, loss=loss)) for loss in ("simple", "bound"))
-    batch = plain.drawn(garments[:8], None, seed=5)
-    weights = loss_weights(weighted.schedule, weighted.config)[batch.t].float()
-    assert torch.allclose(weighted.losses(batch), weights * plain.losses(batch), rtol=1e-6)
 
 
 def three_kinds(count: int) -> Tensor:

@@ -43,7 +43,7 @@ def running(redis: Redis) -> tuple[str, JobState]:
     job_id, store = submit(redis, n=N), JobStore(redis)
     held = begun(store, job_id)
     store.first_step(held, 1.0)
-    RedisImageStore(redis).put(job_id, 0, b"png")
+    RedisImageStore(redis).put(held, 0, b"png")
     commit(store, held, 0)
     store.report_steps(held, 5)
     previews = PreviewStore(redis)
@@ -64,7 +64,7 @@ def finished(redis: Redis) -> tuple[str, JobState]:
     for shard in range(4):
         held = begun(store, job_id, shard)
         for slot in range(shard * SHARD_IMAGES, (shard + 1) * SHARD_IMAGES):
-            RedisImageStore(redis).put(job_id, slot, b"png")
+            RedisImageStore(redis).put(held, slot, b"png")
             commit(store, held, slot)
         store.leave_shard(held)
     return job_id, JobState.SUCCEEDED
@@ -125,7 +125,7 @@ def begins(store: JobStore, held: Begun) -> None:
 
 
 def stores(store: JobStore, held: Begun) -> None:
-    RedisImageStore(store.redis).put(held.job_id, 1, b"png")
+    RedisImageStore(store.redis).put(held, 1, b"png")
 
 
 def cancels(store: JobStore, held: Begun) -> None:
@@ -162,7 +162,7 @@ def test_a_file_that_comes_after_the_end_is_not_kept_for_ever(
     job_id = submit(redis, n=N)
     held = begun(store, job_id)
     store.fail_job(job_id, 0, ERROR, epoch=held.epoch)
-    RedisImageStore(redis).put(job_id, 1, b"png")
+    RedisImageStore(redis).put(held, 1, b"png")
     assert not redis.exists(keys.png_prefix(job_id) + "0")
 
 

@@ -8,7 +8,7 @@ from redis import Redis
 
 from protocol import keys
 from protocol.image_store import RedisImageStore
-from protocol.job_store import JobStore
+from protocol.job_store import Begun, JobStore
 from protocol.messages import JobError
 from protocol.states import JobState
 from tests.jobs import record, submit
@@ -22,7 +22,7 @@ def succeeds(redis: Redis, job_id: str) -> None:
     store = JobStore(redis)
     held = begun(store, job_id)
     for index in range(N):
-        RedisImageStore(redis).put(job_id, index, b"png")
+        RedisImageStore(redis).put(held, index, b"png")
         commit(store, held, index)
 
 
@@ -70,25 +70,25 @@ def test_every_key_of_a_job_that_has_ended_expires(
     job_id = submit(redis, n=N, timeout_s=30)
     store, images = JobStore(redis), RedisImageStore(redis)
     holder = begun(store, job_id, shard=1)
-    images.put(job_id, 40, b"png")
+    images.put(holder, 40, b"png")
     redis.hset(keys.sources(job_id), "image", b"pixels")
     store.leave_shard(holder)
     late = begun(store, job_id, shard=2)
     store.leave_shard(late, given_back=True)
     end(redis, job_id)
     assert record(redis, job_id).status is ENDS[end]
-    _say_too_late(redis, job_id)
+    _say_too_late(redis, job_id, late)
     left = cast(list[bytes], redis.keys(f"{keys.PREFIX}:*{job_id}*"))
     assert len(left) >= 5
     assert [key for key in left if redis.ttl(key) <= 0] == []
 
 
-def _say_too_late(redis: Redis, job_id: str) -> None:
+def _say_too_late(redis: Redis, job_id: str, holder: Begun) -> None:
     """What a worker may still be about to write."""
     store = JobStore(redis)
     held = store.begin_shard(job_id, 3, run="late", engine="e", model_sha256="m")
     assert held == "closed"
-    RedisImageStore(redis).put(job_id, 120, b"png")
+    RedisImageStore(redis).put(holder, 90, b"png")
 
 
 def test_what_is_said_of_a_job_long_gone_leaves_nothing(redis: Redis) -> None:
@@ -97,7 +97,7 @@ def test_what_is_said_of_a_job_long_gone_leaves_nothing(redis: Redis) -> None:
     held = begun(store, job_id)
     for key in redis.keys(f"{keys.PREFIX}:*{job_id}*"):
         redis.delete(key)
-    RedisImageStore(redis).put(job_id, 0, b"png")
+    RedisImageStore(redis).put(held, 0, b"png")
     store.first_step(held, 1.0)
     commit(store, held, 0)
     store.report_steps(held, 3)

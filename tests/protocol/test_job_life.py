@@ -10,12 +10,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from protocol import keys
 from protocol.job_store import Begun, Commit, JobStore
-from protocol.messages import ImageManifest, JobError
+from protocol.messages import ImageManifest, JobError, WebhookSpec
 from protocol.states import MOVES, JobState
+from protocol.webhook_store import WebhookStore, of_job
 from tests.conftest import RedisServer
 from tests.jobs import events, record, submit
 
 N, SHARDS = 40, 2
+WEBHOOK = WebhookSpec(
+    url="https://example.org", events=("job.succeeded", "job.failed", "job.canceled")
+)
 ERROR = JobError(code="worker_lost", title="Worker lost", detail="")
 
 
@@ -29,7 +33,7 @@ class JobLife(RuleBasedStateMachine):
         self.redis = self.server.client()
         self.redis.flushdb()
         self.store = JobStore(self.redis)
-        self.job_id = submit(self.redis, n=N)
+        self.job_id = submit(self.redis, n=N, webhook=WEBHOOK)
         self.holders: dict[int, Begun] = {}
         self.zombies: list[Begun] = []
         self.images: set[int] = set()
@@ -102,6 +106,13 @@ class JobLife(RuleBasedStateMachine):
         status = record(self.redis, self.job_id).status
         assert events(self.redis, self.job_id).count("done") == int(status.done)
         assert (status is JobState.SUCCEEDED) == (len(self.images) == N)
+
+    @invariant()
+    def its_end_is_told_and_nothing_before_it(self) -> None:
+        status, told = record(self.redis, self.job_id).status, of_job(self.job_id)
+        assert self.redis.zrange(keys.deliveries_due(), 0, -1) == [told.encode()] * status.done
+        delivery = WebhookStore(self.redis).get(told)
+        assert (delivery and delivery.type) == (f"job.{status}" if status.done else None)
 
     @invariant()
     def no_cancel_hangs_without_a_holder(self) -> None:

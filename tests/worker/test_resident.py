@@ -6,14 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from models.checkpoint import Checkpoint, load_checkpoint
+from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.diffusers_config import SamplingDefaults
+from models.pixels import to_uint8
 from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
+from models.sample import sample
 from models.schedule import linear_schedule
+from models.unet import UNet
 from protocol.messages import SamplerSpec
+from tests.conftest import TINY
 from worker.fingerprint import resolve
-from worker.resident import ResidentModel, model_name
+from worker.resident import ResidentModel, load_resident, model_name
+from worker.row import Ticket
+from worker.settings import WorkerSettings
 
 SCHEDULE = linear_schedule()
 ASKED: list[tuple[dict[str, Any], Plan]] = [
@@ -78,6 +85,33 @@ def test_every_sampler_on_offer_can_be_planned_as_offered(model: ResidentModel) 
             name=info.name, steps=info.steps, spacing=info.spacing, variance=info.variance
         )
         assert model.plan(spec).steps == info.steps
+
+
+def test_a_network_that_tells_variances_is_served_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(TINY, out_channels=2)
+    weights = UNet(config).state_dict()
+    save_checkpoint(tmp_path / "both", config, weights, SCHEDULE, variance="learned_range")
+    monkeypatch.setenv("REDIS_URL", "redis://unused")
+    settings = WorkerSettings(
+        data_dir=tmp_path, model=tmp_path / "both", device="cpu", threads=1, precision="float32"
+    )
+    model = load_resident(settings)
+    assert "both: its variances are not served; ddpm draws with fixed_small" in caplog.text
+    ddpm = next(sampler for sampler in model.info().samplers if sampler.name == "ddpm")
+    assert ddpm.variance == "fixed_small"
+    plan = model.plan(SamplerSpec(name="ddpm", steps=3))
+    [row] = Ticket.for_nobody(plan, seed=5, indices=range(1)).rows()
+    model.runner.admit(row)
+    for _ in range(3):
+        model.runner.step([row])
+    [image] = model.runner.collect([row])
+    alone = sample(
+        lambda x, t: model.checkpoint.net(x, t)[:, :1], plan, model.shape, seed=5, index=0
+    )
+    off = torch.as_tensor(image).int()[..., 0] - to_uint8(alone).int()[0]
+    assert off.abs().max() <= 1
 
 
 @pytest.mark.parametrize("named", ["models/tiny", "someone/tiny", "someone/tiny@main"])

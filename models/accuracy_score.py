@@ -1,0 +1,107 @@
+"""What drawn images teach: `python -m models.accuracy_score OUT/images.npz --data FOLDER`.
+
+The classification accuracy score (Ravuri & Vinyals 2019): a classifier learns from drawn images
+and is asked about real ones; beside it the same one, trained for as many steps on as many real
+images, and on all of them. A model that leaves kinds of images out, or blurs them, teaches less.
+images.npz is what `models.evaluate` leaves of a model with classes. The last line of stdout is one
+JSON document.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.data import DataError, held_out, labels_of, load_images, load_labels
+from models.evaluation.classifier import BATCH, Kind, accuracy, train_classifier
+from models.progress import tracked
+
+Labelled = tuple[Tensor, Tensor]  # images uint8 (N, C, H, W), labels (N,)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        report = score(args)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(json.dumps(report) + "\n")
+    return 0
+
+
+def score(args: argparse.Namespace) -> dict[str, Any]:
+    """Train three, ask all about the test images. Raises ValueError for what does not fit."""
+    if args.steps < 1:
+        raise ValueError(f"--steps: must be positive, got {args.steps}")
+    classes = int(load_labels(args.data).max()) + 1
+    source, split = held_out(args.data, args.test)
+    real, test = labelled(args.data, "train", classes), labelled(source, split, classes)
+    drawn = labelled(args.images, "train", classes)
+    taught = {
+        "drawn": drawn,
+        "as_many_real": some_of(real, len(drawn[0]), seed=args.seed),
+        "all_real": real,
+    }
+    for name, (images, _) in taught.items():
+        if len(images) < BATCH:
+            raise DataError(f"{name}: {len(images)} images do not fill a batch of {BATCH}")
+        if images.shape[1:] != test[0].shape[1:]:
+            found, wanted = tuple(images.shape[1:]), tuple(test[0].shape[1:])
+            raise DataError(f"{name}: images are {found}, the test images {wanted}")
+    return {
+        "images": str(args.images),
+        "data": str(args.data),
+        "classes": classes,
+        "steps": args.steps,
+        "seed": args.seed,
+        "test_images": len(test[0]),
+        "n": {name: len(images) for name, (images, _) in taught.items()},
+        "accuracy": {
+            name: accuracy_after(name, pair, test, classes, args) for name, pair in taught.items()
+        },
+    }
+
+
+def labelled(source: Path, split: str, classes: int) -> Labelled:
+    """Images and their classes. Raises DataError."""
+    images = load_images(source, split=split)
+    return images, labels_of(source, split=split, images=len(images), classes=classes)
+
+
+def some_of(real: Labelled, count: int, *, seed: int) -> Labelled:
+    """So many at random, for training sets may come in order; all where there are no more."""
+    dice = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(real[0]), generator=dice)[:count]
+    return real[0][chosen], real[1][chosen]
+
+
+def accuracy_after(
+    name: str, taught: Labelled, test: Labelled, classes: int, args: argparse.Namespace
+) -> float:
+    """The share of test images that a classifier names, taught by these alone."""
+    kind = Kind(test[0].shape[1], tuple(map(str, range(classes))))
+    steps = train_classifier(*taught, kind, steps=args.steps, seed=args.seed, device=args.device)
+    *_, (net, _loss) = tracked(steps, name, total=args.steps)
+    return round(accuracy(net, *test), 4)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.accuracy_score", description=__doc__)
+    add = parser.add_argument
+    add("images", type=Path, help="drawn images with their labels, an .npz file")
+    add("--data", type=Path, required=True, help="real training images with labels")
+    add("--test", type=Path, help="held-out images (default: the test split of --data)")
+    add("--steps", type=int, default=2000, help="of 128 images, for each (default: 2000)")
+    add("--seed", type=int, default=0)
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,164 @@
+"""`python -m models.evaluate`, whole, on a tiny network and few images."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import Tensor
+
+from models.checkpoint import save_checkpoint
+from models.data import load_images, load_labels
+from models.evaluate import main
+from models.evaluation.classifier import Kind, accuracy, load_classifier
+from models.schedule import linear_schedule
+from tests.models.evaluation.test_classifier import saved
+from tests.models.tiny import tiny_config, tiny_net
+
+KINDS = ("a", "b", "c")
+
+
+@dataclass
+class Evaluation:
+    """The command's arguments, and what it leaves in its folder."""
+
+    arguments: dict[str, str]
+    out: Path
+
+    def run(self, model: Path, **changes: str) -> int:
+        given = (self.arguments | changes).items()
+        return main([str(model), *(part for name, value in given for part in (f"--{name}", value))])
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return dict(json.loads((self.out / "report.json").read_text()))
+
+
+@pytest.fixture
+def evaluation(tmp_path: Path, garments: Tensor) -> Evaluation:
+    for name, images in (("train", garments[:200]), ("test", garments[200:260])):
+        np.savez(tmp_path / f"{name}.npz", images=images.numpy())
+    saved(tmp_path / "judge", Kind(1, KINDS))
+    return Evaluation(
+        {
+            "data": str(tmp_path / "train.npz"),
+            "test": str(tmp_path / "test.npz"),
+            "out": str(tmp_path / "out"),
+            "extractor": str(tmp_path / "judge"),
+            "n": "24",
+            "steps": "3",
+            "batch": "10",
+            "device": "cpu",
+        },
+        tmp_path / "out",
+    )
+
+
+def by_class(folder: Path, labels: tuple[str, ...]) -> Path:
+    save_checkpoint(
+        folder,
+        tiny_config(num_class_embeds=4),
+        tiny_net(num_class_embeds=4).state_dict(),
+        linear_schedule(),
+        card={"name": "kinds", "labels": list(labels)},
+    )
+    return folder
+
+
+def test_a_run_leaves_report_page_and_images(
+    evaluation: Evaluation, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluation.run(folder) == 0
+    report = evaluation.report
+    assert json.loads(capsys.readouterr().out) == report, "stdout is the report alone"
+    assert (report["model"], report["n"], report["how"]) == ("tiny", 24, "ddim, 3 steps")
+    assert report["rounding"] == "round(clamp(x/2 + 0.5, 0, 1) * 255)"
+    assert report["recipe"]["seed"] == 0
+    assert report["extractor"]["name"] == "judge"
+    assert len(report["extractor"]["sha256"]) == len(report["weights_sha256"]) == 64
+    assert (report["extractor"]["features"], report["extractor"]["test_accuracy"]) == (64, 0.5)
+    assert report["distances"]["fid_test"] > report["floors"]["fid_train_against_n_test"]
+    assert sum(report["classes"]["shares"].values()) == pytest.approx(1.0)
+    assert "as_asked" not in report["classes"]
+    assert "bits_per_dim" not in report
+    assert load_images(evaluation.out / "images.npz").shape == (24, 1, 8, 8)
+    with Image.open(evaluation.out / "page.png") as page:
+        assert page.size == (1210, 1100)
+    told = (evaluation.out / "report.md").read_text()
+    assert told.startswith("# tiny\n")
+    assert report["extractor"]["sha256"] in told
+    assert f"{report['distances']['fid_test']:.4g}" in told
+
+
+def test_a_second_run_draws_nothing_and_finds_the_same(
+    evaluation: Evaluation, folder: Path
+) -> None:
+    evaluation.run(folder)
+    report = evaluation.report
+    times = {p.name: p.stat().st_mtime_ns for p in (evaluation.out / "drawn").glob("*.npy")}
+    assert evaluation.run(folder) == 0
+    assert evaluation.report == report
+    assert times == {p.name: p.stat().st_mtime_ns for p in (evaluation.out / "drawn").glob("*.npy")}
+
+
+def test_bits_per_dim_come_with_it_where_asked(evaluation: Evaluation, folder: Path) -> None:
+    assert evaluation.run(folder, **{"bits-per-dim": "4", "timesteps": "5"}) == 0
+    found = evaluation.report["bits_per_dim"]
+    assert (found["images"], found["timesteps"]) == (4, 5)
+    assert found["total"] > 0.0
+
+
+def test_images_by_class_carry_their_labels_and_are_judged_by_them(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    assert evaluation.run(by_class(tmp_path / "kinds", KINDS)) == 0
+    labels = load_labels(evaluation.out / "images.npz")
+    assert labels.tolist() == [i % 3 for i in range(24)]
+    judge = load_classifier(Path(evaluation.arguments["extractor"])).net
+    share = accuracy(judge, load_images(evaluation.out / "images.npz"), labels)
+    assert evaluation.report["classes"]["as_asked"] == share
+
+
+def test_an_extractor_of_other_classes_is_no_judge_of_labels(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    assert evaluation.run(by_class(tmp_path / "kinds", ("c", "b", "a"))) == 0
+    assert "as_asked" not in evaluation.report["classes"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n": "3"}, "--n: 3 images; needs 4 at least"),
+        ({"batch": "0"}, "--batch: must be positive"),
+        ({"steps": "1001"}, "steps"),
+        ({"guidance": "2"}, "guidance: the model knows no classes"),
+        ({"data": "nowhere.npz"}, "nowhere.npz: no such file"),
+        ({"extractor": "nowhere"}, "nowhere: neither a classifier's folder nor a TorchScript"),
+        ({"data": "tests/data/fashion-mnist-512.npz"}, "--data: images are (1, 28, 28)"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_evaluated_is_refused_before_anything_is_drawn(
+    evaluation: Evaluation,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, str],
+    message: str,
+) -> None:
+    assert evaluation.run(folder, **changes) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert not evaluation.out.exists()
+
+
+def test_another_recipe_wants_another_folder(
+    evaluation: Evaluation, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluation.run(folder)
+    assert evaluation.run(folder, steps="4") == 2
+    assert "choose another --out" in capsys.readouterr().err

@@ -1,0 +1,80 @@
+"""What a report says of sets of images, constructed so that the answer is known."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.evaluation.extractor import Features
+from models.evaluation.measure import Images, distances, floors, histogram, neighbours
+
+NAMES = ("a", "b", "c", "d")
+
+
+def images(rows: int, seed: int, shift: float = 0.0) -> Images:
+    dice = torch.Generator().manual_seed(seed)
+    features = torch.randn(rows, 4, generator=dice, dtype=torch.float64) + shift
+    return Images(torch.zeros(rows, 1, 4, 4, dtype=torch.uint8), Features(features))
+
+
+def test_a_model_as_good_as_real_images_reaches_the_floors() -> None:
+    train, test = images(2000, 0), images(600, 1)
+    good, bad = (distances(images(400, 2, shift), train, test) for shift in (0.0, 1.0))
+    floor = floors(train, test, 400)
+    assert good["fid_test"] < 3 * floor["fid_train_against_n_test"] < bad["fid_test"]
+    assert good["kid_95ci"][0] < 0.0 < good["kid_95ci"][1]
+    assert bad["kid_95ci"][0] > 0.0
+    assert good["precision"] == pytest.approx(floor["precision_n_train"], abs=0.1)
+    assert floor["fid_train_half_against_half"] < floor["fid_train_against_n_test"]
+    assert (good["n_pairs"], distances(images(900, 2), train, test)["n_pairs"]) == (400, 600)
+
+
+def test_floors_do_not_mind_that_training_images_come_in_order() -> None:
+    ordered = images(2000, 0)
+    values = ordered.features.values[ordered.features.values[:, 0].argsort()]
+    found = floors(Images(ordered.pixels, Features(values)), images(600, 1), 300)
+    assert found["fid_train_half_against_half"] < 0.1
+    assert found["recall_n_train"] > 0.7
+
+
+def test_classes_in_equal_shares_give_no_chi_squared_and_a_p_of_1() -> None:
+    found = histogram(torch.arange(400) % 4, NAMES)
+    assert found["shares"] == dict.fromkeys(NAMES, 0.25)
+    assert (found["chi_squared"], found["least"], found["most"]) == (0.0, 1.0, 1.0)
+    assert found["p"] == pytest.approx(1.0)
+
+
+def test_chi_squared_is_that_of_the_tables() -> None:
+    """7.815 is the 5 % point of three degrees of freedom."""
+    counts = torch.tensor([100, 100, 100, 100]) + torch.tensor([19, 1, -1, -19])
+    found = histogram(torch.repeat_interleave(torch.arange(4), counts), NAMES)
+    assert found["chi_squared"] == pytest.approx((2 * 19**2 + 2) / 100)
+    assert found["p"] == pytest.approx(0.0648, abs=2e-4)
+    at_5_percent = torch.special.gammaincc(torch.tensor(1.5), torch.tensor(7.815 / 2))
+    assert float(at_5_percent) == pytest.approx(0.05, abs=1e-4)
+
+
+def test_a_class_that_never_comes_up_is_seen() -> None:
+    found = histogram(torch.arange(300) % 3, NAMES)
+    assert found["shares"]["d"] == found["least"] == 0.0
+    assert found["most"] == pytest.approx(4 / 3)
+    assert found["p"] < 1e-10
+
+
+def random_pixels(rows: int, seed: int) -> Tensor:
+    dice = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (rows, 1, 6, 6), generator=dice, dtype=torch.uint8)
+
+
+def test_copies_of_training_images_are_found() -> None:
+    train, test = random_pixels(200, 0), random_pixels(100, 1)
+    generated = torch.cat([train[[17, 150]], random_pixels(18, 2)])
+    near = neighbours(generated, train, test)
+    assert near.places[:2].tolist() == [17, 150]
+    assert float(near.of_generated[:2].max()) < 0.01 < float(near.of_test.min())
+    assert near.told["share_as_close_as_1_percent_of_test"] >= 0.1
+    assert near.told["median_generated"] == pytest.approx(near.told["median_test"], rel=0.1)
+
+
+def test_new_images_are_as_far_from_the_training_set_as_test_images() -> None:
+    near = neighbours(random_pixels(200, 2), random_pixels(200, 0), random_pixels(200, 1))
+    assert near.told["share_as_close_as_1_percent_of_test"] < 0.06

@@ -1,0 +1,103 @@
+"""A run that begins with the weights of a trained network."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.diffusers_config import CheckpointError
+from models.fine_tuning import begin_with
+from models.schedule import linear_schedule
+from models.train import main
+from models.trainer import Trainer
+from tests.models.runs import run_on, tiny_run, trainer_of
+from tests.models.test_train_command import config_file as config_file
+from tests.models.test_train_command import with_labels
+from tests.models.tiny import same, tiny_config, tiny_net
+
+KINDS = ("a", "b", "c")
+
+
+def start(folder: Path, T: int = 4, **network: Any) -> Checkpoint:  # noqa: N803
+    """A trained network; its chain is that of `tiny_run`."""
+    net = tiny_net(seed=7, **network)
+    save_checkpoint(folder, tiny_config(**network), net.state_dict(), linear_schedule(T))
+    return load_checkpoint(folder)
+
+
+def by_class() -> Trainer:
+    return trainer_of(tiny_run(network={"num_class_embeds": 4}, labels=KINDS))
+
+
+def test_a_run_begins_with_weights_and_average_of_the_checkpoint(tmp_path: Path) -> None:
+    trainer, checkpoint = trainer_of(tiny_run()), start(tmp_path)
+    begin_with(trainer, checkpoint)
+    assert same(dict(trainer.net.state_dict()), dict(checkpoint.net.state_dict()))
+    assert same(trainer.ema.state_dict(), dict(checkpoint.net.state_dict()))
+
+
+@torch.no_grad()
+def test_classes_start_as_nothing_at_all(tmp_path: Path) -> None:
+    trainer, checkpoint = by_class(), start(tmp_path)
+    begin_with(trainer, checkpoint)
+    x, t = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 3])
+    for y in (0, 3):
+        assert torch.equal(trainer.net(x, t, torch.full((4,), y)), checkpoint.net(x, t))
+
+
+def test_classes_are_learned_from_there(tmp_path: Path, garments: Tensor) -> None:
+    trainer = by_class()
+    begin_with(trainer, start(tmp_path))
+    run_on(trainer, garments, 3, torch.arange(len(garments)) % 3)
+    embedded = trainer.net.state_dict()["class_embedding.weight"]
+    assert len(embedded[:3].unique(dim=0)) == 3
+
+
+@pytest.mark.parametrize(
+    ("network", "change", "message"),
+    [
+        ({"layers_per_block": 2}, {}, "start_from: does not fit the configuration"),
+        ({"num_class_embeds": 4}, {}, "start_from: does not fit the configuration"),
+        ({}, {"prediction": "sample"}, "start_from: predicts epsilon, not the run's sample"),
+        ({}, {"schedule": "cosine"}, "start_from: was trained on another schedule"),
+        ({}, {"T": 5}, "start_from: was trained on another schedule"),
+    ],
+    ids=str,
+)
+def test_another_network_prediction_or_schedule_is_refused(
+    tmp_path: Path, network: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    trainer = trainer_of(replace(tiny_run(), **change))
+    with pytest.raises(CheckpointError, match=message) as refused:
+        begin_with(trainer, start(tmp_path, **network))
+    assert "\n" not in str(refused.value)
+
+
+def test_the_command_starts_from_it_once_and_says_so_in_the_card(
+    config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = config_file.parent / "start"
+    start(folder)
+    path = with_labels(config_file, [0, 1, 2])
+    text = Path(path).read_text().replace("learning_rate = 2e-3", "learning_rate = 1e-9")
+    Path(path).write_text(f'start_from = "{folder}"\n{text}')
+    out = str(config_file.parent / "run")
+    assert main([path, "--out", out]) == 0
+    trained = load_checkpoint(config_file.parent / "run" / "checkpoint")
+    assert trained.card["start_from"] == str(folder)
+    for name, weight in load_checkpoint(folder).net.state_dict().items():
+        assert torch.allclose(weight, trained.net.state_dict()[name], rtol=0, atol=1e-6), name
+    (folder / "unet" / "config.json").unlink()
+    assert main([path, "--out", out]) == 0, "a run under way does not need it any more"
+
+
+def test_a_start_that_is_not_there_is_refused(
+    config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config_file.write_text('start_from = "/nowhere"\n' + config_file.read_text())
+    assert main([str(config_file), "--out", str(config_file.parent / "run")]) == 2
+    assert "/nowhere" in caplog.text

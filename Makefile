@@ -11,7 +11,7 @@ PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 pyt
 BIN = .venv/bin
 TORCH = torch==2.13.0  # what we develop with; the code runs on 2.6 and newer
 CONFIG ?= fashion-mnist
-SOURCES = app protocol worker webhooks models launch tools
+SOURCES = app protocol worker webhooks models launch tools client/denoised_client
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	-c requirements/constraints.txt $$($(PYTHON) -m launch.torch_index)
 

@@ -1,7 +1,6 @@
 """`python -m app`: serve until SIGTERM or SIGINT, then answer what was asked and leave."""
 
-import logging
-import re
+import asyncio
 import signal
 import socket
 import sys
@@ -11,6 +10,9 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from app import logs
+from app.http_head import BoundedHead
+from app.keys import KeysError
 from app.main import create_app
 from app.settings import Settings, one_line
 
@@ -31,39 +33,47 @@ class Server(uvicorn.Server):
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Also: SIGHUP reads the keys again, where there are any."""
+        await super().startup(sockets)
+        if self._app.state.keys is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, self._app.state.keys.reload)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """A client that waits for a job gets it as it is."""
         self._app.state.events.release()
         await super().shutdown(sockets)
 
 
-class NoProbes(logging.Filter):
-    """Who asks whether we live, every few seconds, would fill the access log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not re.search(r"/(livez|readyz) HTTP", record.getMessage())
-
-
 def main() -> int:
     """Exit status: 0 after a signal, 2 for settings."""
     try:
         settings = Settings()
+        app = create_app(settings)
     except ValidationError as error:
-        sys.stderr.write(f"cannot start: {one_line(error)}\n")
-        return EXIT_BAD_SETTINGS
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("uvicorn.access").addFilter(NoProbes())
-    app = create_app(settings)
+        return _cannot_start(one_line(error))
+    except KeysError as error:
+        return _cannot_start(f"APP_KEYS_FILE: {error}")
+    logs.configure(settings.log)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=BoundedHead,
+        log_config=None,
+        access_log=False,  # app.observe writes it
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
     Server(app, config).run()
     return 0
+
+
+def _cannot_start(why: str) -> int:
+    sys.stderr.write(f"cannot start: {why}\n")
+    return EXIT_BAD_SETTINGS
 
 
 if __name__ == "__main__":

@@ -1,25 +1,27 @@
 """What handlers ask for, each under one name."""
 
 import re
-from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request, Security, params
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis import Redis
 
 from app import prefer
 from app.deliveries import DeliveryService
-from app.errors import FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
+from app.errors import FieldError, Forbidden, InvalidRequest, MalformedJson, UnsupportedMediaType
 from app.events import JobEvents
 from app.feeds import Feeds
 from app.images import ImageService
 from app.job_source import JobSource
 from app.jobs import JobService
+from app.keys import Caller
 from app.models import ModelService
 from app.prefer import Preferences
 from app.ranges import Conditions, conditions
 from protocol.event_log import EventLog
-from protocol.job_store import DEFAULT_TENANT
 from protocol.messages import (
     DELIVERY_ID_PATTERN,
     JOB_ID_PATTERN,
@@ -29,18 +31,41 @@ from protocol.messages import (
 
 METADATA = re.compile(r"metadata\.(.+)", re.DOTALL)
 
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="key",
+    description="An API key, where the service has any. `python -m app.keys NAME` makes one.",
+)
 
-async def _tenant() -> str:
+
+async def caller(
+    request: Request,
+    _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],  # for the document
+) -> Caller:
+    """Who asks, as the gate found out."""
+    found: Caller = request.state.caller
+    return found
+
+
+async def _tenant(caller: Annotated[Caller, Depends(caller)]) -> str:
     """Whose request this is. Without keys there is one tenant."""
-    return DEFAULT_TENANT
+    return caller.name
+
+
+async def admins_only(caller: Annotated[Caller, Depends(caller)]) -> None:
+    """What tells of all tenants is not for each of them."""
+    if "admin" not in caller.scopes:
+        raise Forbidden
 
 
 Tenant = Annotated[str, Depends(_tenant)]
 
 
-async def _jobs(request: Request, tenant: Tenant) -> JobService:
+async def _jobs(
+    request: Request, tenant: Tenant, caller: Annotated[Caller, Depends(caller)]
+) -> JobService:
     jobs: JobService = request.state.jobs
-    return jobs.of(tenant)
+    return jobs.of(tenant, caller.quotas)
 
 
 async def _images(request: Request, tenant: Tenant) -> ImageService:
@@ -109,27 +134,34 @@ def is_json(media_type: str) -> bool:
 
 async def no_unknown_query(request: Request) -> None:
     """What we would ignore, we refuse: it may have been meant to change what is done."""
-    _refuse(_unknown(request))
-
-
-async def metadata_filters(request: Request) -> list[tuple[str, str]]:
-    """Each `metadata.key=value`, of any key, which no signature can list; no other unknown one."""
-    pairs = [
-        (METADATA.fullmatch(name), value) for name, value in request.query_params.multi_items()
+    if not request.query_params:
+        return
+    known, beginnings = _query_parameters(request.scope["route"])
+    unknown = [
+        name
+        for name in request.query_params
+        if name not in known and (name in beginnings or not name.startswith(beginnings))
     ]
-    _refuse([name for name in _unknown(request) if not METADATA.fullmatch(name)])
-    return [(match[1], value) for match, value in pairs if match]
-
-
-def _unknown(request: Request) -> list[str]:
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
-    return [name for name in request.query_params if name not in known]
-
-
-def _refuse(unknown: Sequence[str]) -> None:
     if unknown:
         detail = "There is no such query parameter."
         raise InvalidRequest([FieldError(pointer=f"/{name}", detail=detail) for name in unknown])
+
+
+def _query_parameters(route: APIRoute) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Those in its signature and in what it depends on; and how those of many names begin, which
+    the route describes for the document alone: `metadata.{key}`."""
+    fields = get_flat_params(route.dependant)
+    names = {field.alias for field in fields if isinstance(field.field_info, params.Query)}
+    described = (route.openapi_extra or {}).get("parameters", ())
+    return frozenset(names), tuple(each["name"].partition("{")[0] for each in described)
+
+
+async def metadata_filters(request: Request) -> list[tuple[str, str]]:
+    """Each `metadata.key=value`, of any key, which no signature can list."""
+    pairs = [
+        (METADATA.fullmatch(name), value) for name, value in request.query_params.multi_items()
+    ]
+    return [(match[1], value) for match, value in pairs if match]
 
 
 Jobs = Annotated[JobService, Depends(_jobs)]

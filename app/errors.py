@@ -3,12 +3,15 @@
 ApiError
 ├── MalformedJson            400  malformed_json
 ├── MalformedKey             400  malformed_key
+├── Unauthenticated          401  unauthenticated         + WWW-Authenticate
+├── Forbidden                403  forbidden
 ├── NotFound                 404  not_found
 │   ├── JobNotFound               job_not_found
 │   ├── ImageNotFound             image_not_found
 │   ├── ModelNotFound             model_not_found
 │   └── DeliveryNotFound          delivery_not_found
 ├── MethodNotAllowed         405  method_not_allowed
+├── BodyTimeout              408  request_timeout         + Connection: close
 ├── Expired                  410  expired
 ├── BodyTooLarge             413  body_too_large
 ├── UnsupportedMediaType     415  unsupported_media_type
@@ -16,6 +19,10 @@ ApiError
 ├── InvalidRequest           422  invalid_request         + errors: [{pointer, detail}]
 │   ├── InvalidImage              invalid_image
 │   └── IdempotencyKeyReused      idempotency_key_reused
+├── OverLimit                429  + Retry-After, RateLimit, RateLimit-Policy
+│   ├── RateLimited               rate_limited
+│   └── QuotaExceeded             quota_exceeded
+├── QueueFull                429  queue_full              + Retry-After
 ├── Internal                 500  internal
 ├── RedisUnavailable         503  redis_unavailable       + Retry-After
 ├── NoWorker                 503  no_worker               + Retry-After
@@ -29,6 +36,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+
+from app.limits import Limit, headers_of
 
 
 class FieldError(BaseModel):
@@ -54,7 +63,7 @@ class ApiError(HTTPException):
         self, detail: str | None = None, *, headers: Mapping[str, str] | None = None
     ) -> None:
         extra = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
-        super().__init__(self.status, detail or self.explanation, {**(headers or {}), **extra})
+        super().__init__(self.status, detail or self.explanation, {**extra, **(headers or {})})
 
 
 class MalformedJson(ApiError):
@@ -72,6 +81,24 @@ class MalformedKey(ApiError):
         "An Idempotency-Key is a string of visible ASCII characters, 255 at most; "
         "quote it where it has spaces."
     )
+
+
+class Unauthenticated(ApiError):
+    """No key, or none that is known; `error` is RFC 6750's word for which."""
+
+    status, code, title = 401, "unauthenticated", "Unauthenticated"
+    explanation = "Send an API key: Authorization: Bearer <key>."
+
+    def __init__(self, detail: str | None = None, *, error: str | None = None) -> None:
+        challenge = "Bearer" if error is None else f'Bearer error="{error}"'
+        super().__init__(detail, headers={"WWW-Authenticate": challenge})
+
+
+class Forbidden(ApiError):
+    """A good key, but not for this."""
+
+    status, code, title = 403, "forbidden", "Forbidden"
+    explanation = "This needs a key with the scope admin."
 
 
 class NotFound(ApiError):
@@ -114,6 +141,16 @@ class MethodNotAllowed(ApiError):
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
     explanation = "This URL does not know this method; Allow lists those it does."
+
+
+class BodyTimeout(ApiError):
+    """The rest of the body did not come."""
+
+    status, code, title = 408, "request_timeout", "Request timeout"
+    explanation = "The body took too long to arrive."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"Connection": "close"})
 
 
 class Expired(ApiError):
@@ -174,6 +211,41 @@ class IdempotencyKeyReused(InvalidRequest):
 
     def __init__(self, errors: Sequence[FieldError] = (example,)) -> None:
         super().__init__(errors)
+
+
+class OverLimit(ApiError):
+    """The base of what a key has too little left for."""
+
+    status = 429
+    retry_after_s = 60  # where nobody can say when there will be more
+
+    def __init__(self, detail: str | None = None, *, limit: Limit | None = None) -> None:
+        headers = {} if limit is None else dict(headers_of(limit))
+        if limit is not None and limit.reset_s is not None:
+            headers["Retry-After"] = str(limit.reset_s)
+        super().__init__(detail, headers=headers)
+
+
+class RateLimited(OverLimit):
+    """Too many requests in too short a time."""
+
+    code, title = "rate_limited", "Rate limited"
+    explanation = "The key has sent too many requests; wait for Retry-After seconds."
+
+
+class QuotaExceeded(OverLimit):
+    """The key's images of the day, or those queued at a time."""
+
+    code, title = "quota_exceeded", "Quota exceeded"
+    explanation = "The key's quota of images does not allow this; nothing was queued."
+
+
+class QueueFull(ApiError):
+    """Everybody together has queued enough."""
+
+    status, code, title = 429, "queue_full", "Queue full"
+    explanation = "The service has as many images queued as it takes; nothing was added."
+    retry_after_s = 30
 
 
 class Internal(ApiError):

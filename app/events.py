@@ -74,6 +74,11 @@ class JobEvents:
         for hear in [hear for all_of_job in self._hearing.values() for hear in all_of_job]:
             hear(None)
 
+    @property
+    def waiters(self) -> int:
+        """How many hear of jobs at the moment: waits, and streams by job."""
+        return sum(len(hearing) for hearing in list(self._hearing.values()))
+
     async def listen(self) -> NoReturn:
         """Read the stream for ever; where Redis is away, come back after growing pauses."""
         failures = 0

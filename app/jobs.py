@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import uuid_utils
@@ -19,13 +20,17 @@ from app.idempotency import Named
 from app.images import ImageService
 from app.job_filters import JobFilters
 from app.job_pages import JobPages
+from app.keys import NO_QUOTAS, Quotas
+from app.quotas import bounds_of, refusal
 from app.records import find
 from app.resolve import choose_model, resolve
 from app.resources import DryRun, Image, Job, JobPage
+from app.room import Room, bytes_of_image
 from app.schemas import JobSubmission
 from app.source_images import SourceImages
 from app.verify import SOURCE, Verifier, to_verify
 from app.views import Findings, image_view, job_view, listed, status_of
+from protocol.admission import Bound, NotAdmitted
 from protocol.event_log import StreamId
 from protocol.idempotency import NameTaken, Once
 from protocol.job_store import DEFAULT_TENANT, JobRecord, JobStore
@@ -62,9 +67,19 @@ class JobService:
     """
 
     tenant = DEFAULT_TENANT
+    quotas = NO_QUOTAS
 
-    def __init__(self, redis: Redis, *, submitting: Redis, webhook_policy: WebhookPolicy) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        submitting: Redis,
+        webhook_policy: WebhookPolicy,
+        max_queued_images: int | None = None,
+    ) -> None:
         self._submitting, self._webhook_policy = submitting, webhook_policy
+        self._max_queued_images = max_queued_images
+        self._room = Room(redis)
         self._store = JobStore(redis)
         self._submit_store = JobStore(submitting)
         self._registry = Registry(redis)
@@ -72,17 +87,19 @@ class JobService:
         self._pages = JobPages(redis)
         self._verifier = Verifier(redis)
 
-    def of(self, tenant: str) -> Self:
+    def of(self, tenant: str, quotas: Quotas = NO_QUOTAS) -> Self:
         """The same for another tenant, who sees jobs of its own alone."""
         theirs = copy.copy(self)
         theirs.tenant, theirs._images = tenant, self._images.of(tenant)
+        theirs.quotas = quotas
         return theirs
 
     def submit(self, asked: JobSubmission, *, strict: bool, named: Named | None = None) -> Accepted:
         """Queue a job, once it is in Redis; or find the one that was queued under this name.
 
         Raises InvalidRequest; InvalidImage; IdempotencyKeyReused; NoWorker where nobody could ever
-        tell what the model is, or, if `strict`, where nobody serves it now.
+        tell what the model is, or, if `strict`, where nobody serves it now; QuotaExceeded,
+        QueueFull, StorageFull.
         """
         once = None if named is None else named.once(self.tenant)
         while True:
@@ -182,6 +199,7 @@ class JobService:
         return {live.engine for live in self._registry.live_workers() if live.model == model}
 
     def _enqueue(self, resolved: _Resolved, once: Once | None = None) -> str:
+        """The new job's id. No refusal for want of room rests on a figure a second old."""
         request = resolved.request
         job_id = f"job_{uuid_utils.uuid7().hex}"
         queue = ShardQueue(self._submitting, request.model, request.priority)
@@ -189,18 +207,29 @@ class JobService:
         def first_shards(pipe: Pipeline) -> None:
             queue.enqueue_first(job_id, request.n, pipe)
 
-        self._submit_store.submit(
+        submit = partial(
+            self._submit_store.submit,
             job_id,
             request,
             model_sha256=resolved.model.sha256,
             created_at=time.time(),
             tenant=self.tenant,
             sources=resolved.pixels,
+            image_bytes=bytes_of_image(request, resolved.model),
             claim=resolved.claim,
             engine=resolved.engine,
             once=once,
             enqueue=first_shards,
         )
+        for last in (False, True):
+            room = self._room.left(now=last)
+            bounds = bounds_of(self.quotas, queue=self._max_queued_images, room=room)
+            try:
+                submit(bounds=bounds)
+                break
+            except NotAdmitted as error:
+                if last or error.bound is not Bound.ROOM:
+                    raise refusal(error, bounds, n=request.n) from error
         return job_id
 
     def _findings(self, record: JobRecord, *, now: float) -> Findings:

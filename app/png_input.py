@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -13,14 +14,16 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 IHDR = struct.Struct(">IIBB")  # width, height, bit depth, colour type; three bytes follow
 COLOUR_TYPE = {1: 0, 3: 2}
 COLOURS = {1: "8-bit grey", 3: "8-bit RGB"}
-OTHERS = {
-    b"\xff\xd8": "a JPEG",
-    b"GIF8": "a GIF",
-    b"RIFF": "a WebP",
-    b"BM": "a BMP",
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
-    b"<": "an SVG, or other XML",
+OTHERS = {  # by how they begin
+    rb"\xff\xd8": "a JPEG",
+    rb"GIF8": "a GIF",
+    rb"RIFF": "a WebP",
+    rb"BM": "a BMP",
+    rb"II\*\0|MM\0\*": "a TIFF",
+    rb"%PDF": "a PDF",
+    rb"\x1f\x8b": "packed with gzip",
+    rb"....ftyp": "an AVIF or HEIC, or a video",
+    rb"(\xef\xbb\xbf)?\s*<": "an SVG, or other XML",
 }
 Chunk = tuple[bytes, bytes]  # name, and the chunk whole: length, name, data, CRC
 
@@ -71,8 +74,8 @@ def text_of(png: bytes, keyword: str) -> str | None:
 
 def _chunks(png: bytes) -> Iterator[Chunk]:
     """All of them, each as its CRC says it was, up to IEND."""
-    for magic, kind in OTHERS.items():
-        if png.startswith(magic):
+    for beginning, kind in OTHERS.items():
+        if re.match(beginning, png, re.DOTALL):
             raise NotThisImage(f"This is {kind}; send a PNG.")
     if not png.startswith(SIGNATURE):
         raise NotThisImage("This is no PNG.")

@@ -134,6 +134,8 @@ def as_api_error(exc: Exception) -> ApiError:
             return _of_validation(exc.errors())
         case OutOfMemoryError() | ExecAbortError():
             return StorageFull()
+        case ResponseError() if "-OOM " in str(exc):  # of a script, as Redis 6.2 says it
+            return StorageFull()
         case ResponseError() if "MISCONF" in str(exc):  # its disk is full, or gone
             return StorageFull("Redis cannot write to its disk.")
         case ConnectionError() | TimeoutError() | ReadOnlyError():

@@ -1,25 +1,64 @@
 """The front end's settings, from the environment; read once, in the factory."""
 
-from typing import Annotated
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError
-from pydantic_settings import SettingsConfigDict
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from protocol.webhook_settings import WebhookPolicySettings
 
 RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?://|unix:///)\S+$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/,]+)$")]
+
+
+def _listed(text: object) -> object:
+    """Of one variable, several values."""
+    return [word.strip() for word in text.split(",")] if isinstance(text, str) else text
 
 
 class Settings(WebhookPolicySettings):
-    """REDIS_URL and WEBHOOK_..., which others share; APP_HOST, APP_PORT, which are ours alone."""
+    """REDIS_URL and WEBHOOK_..., which others share; APP_..., which are ours alone."""
 
     model_config = SettingsConfigDict(
-        env_prefix="APP_", frozen=True, extra="forbid", validate_by_name=True
+        env_prefix="APP_",
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        env_ignore_empty=True,
     )
 
     redis_url: Annotated[RedisUrl, Field(validation_alias="REDIS_URL", repr=False)]
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0: any free one
+    keys_file: Path | None = None  # TOML or JSON; None: no keys, and one tenant
+    trusted_network: bool = False  # without keys, listen beyond loopback all the same
+    max_queued_images: Annotated[int, Field(ge=1)] = 1_000_000  # of everybody
+    body_timeout_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 30.0  # until a body is there
+    cors_origins: Annotated[
+        tuple[Origin, ...], NoDecode, BeforeValidator(_listed)
+    ] = ()  # separated by commas; none: no CORS
+    log: Literal["text", "json"] | None = None  # None: text on a terminal, else JSON
+
+    @model_validator(mode="after")
+    def _is_guarded(self) -> Self:
+        if self.keys_file is None and not self.trusted_network and not _is_loopback(self.host):
+            raise PydanticCustomError(
+                "unguarded",
+                "{host} is not loopback, and there are no API keys: set APP_KEYS_FILE, or "
+                "APP_TRUSTED_NETWORK=true where all who can reach it may use it",
+                {"host": self.host},
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def one_line(error: ValidationError) -> str:
@@ -28,7 +67,7 @@ def one_line(error: ValidationError) -> str:
 
 
 def _variable(loc: tuple[int | str, ...]) -> str:
-    name = str(loc[0]).upper()
+    name = str(loc[0]).upper() if loc else "APP_HOST"
     if name == "REDIS_URL" or name.startswith("WEBHOOK_"):
         return name
     return f"APP_{name.removeprefix('APP_')}"

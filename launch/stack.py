@@ -1,5 +1,6 @@
 """The service on one machine: Redis, then the API, the sender of webhooks and the workers."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,7 @@ def _api(settings: UpSettings, redis_url: str, say: Say) -> Child:
         "REDIS_URL": redis_url,
         "APP_HOST": settings.host,
         "APP_PORT": str(settings.port),
+        "APP_LOG": os.environ.get("APP_LOG", "text"),  # who started us reads along
     }
     return Child("api", [sys.executable, "-m", "app"], environment, say)
 

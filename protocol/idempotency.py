@@ -1,4 +1,4 @@
-"""Submitting once under a name, however often a client asks: part of the job's own transaction."""
+"""Submitting once under a name, however often a client asks: part of the job's own script."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Self, cast
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import WatchError
+from redis.exceptions import ConnectionError
 
 from protocol import keys
 
@@ -43,25 +43,18 @@ class Once:
         entry = cast(bytes | None, redis.get(self.redis_key))
         return None if entry is None else Submitted(*entry.decode().split())
 
-    def watch(self, pipe: Pipeline) -> None:
-        """Let the transaction fail if anybody takes the name before it is carried out.
-
-        Raises NameTaken where somebody has.
-        """
-        pipe.watch(self.redis_key)  # type: ignore[no-untyped-call]
-        if pipe.exists(self.redis_key):
-            raise NameTaken
-
     def take(self, pipe: Pipeline, job_id: str) -> None:
-        """Add the name to the transaction that records the job."""
+        """Add the name to what records the job."""
         entry = f"{self.body_sha256} {job_id}"
         pipe.set(self.redis_key, entry, ex=keys.IDEMPOTENCY_KEPT_S)
 
 
 @contextmanager
-def taken_if_changed() -> Iterator[None]:
-    """NameTaken where a watched name has changed, or where a lost connection leaves that open."""
+def taken_if_lost(once: Once | None) -> Iterator[None]:
+    """NameTaken where a lost connection leaves open whether the submission was carried out."""
     try:
         yield
-    except WatchError as error:
+    except ConnectionError as error:
+        if once is None:
+            raise
         raise NameTaken from error

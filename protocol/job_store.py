@@ -10,13 +10,15 @@ from redis import Redis
 from redis.client import Pipeline
 
 from protocol import keys, webhook_store
+from protocol.admission import NO_BOUNDS, Admission, Bounds
 from protocol.event_log import StreamId
-from protocol.idempotency import Once, taken_if_changed
+from protocol.idempotency import Once, taken_if_lost
 from protocol.messages import Claim, ImageManifest, JobAbout, JobError, JobRequest
 from protocol.states import JobState
 
 LUA = Path(__file__).parent / "lua"
 DEFAULT_TENANT = "default"
+JOB_BYTES = 16_384  # of a record, its shards in RQ and what belongs to them, about
 
 
 class Commit(StrEnum):
@@ -73,6 +75,7 @@ class JobStore:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
+        self._admission = Admission(redis)
         prelude = (LUA / "prelude.lua").read_text()
         self._scripts = {
             path.stem: redis.register_script(prelude + path.read_text())
@@ -89,21 +92,23 @@ class JobStore:
         created_at: float,
         tenant: str = DEFAULT_TENANT,
         sources: Mapping[str, bytes] | None = None,
+        bounds: Bounds = NO_BOUNDS,
+        image_bytes: int = 0,
         claim: Claim | None = None,
         engine: str = "",
         once: Once | None = None,
         enqueue: Callable[[Pipeline], None],
     ) -> None:
-        """Record the job and whatever `enqueue` adds, in one MULTI: all of it, or nothing.
+        """Record the job and whatever `enqueue` adds, in one script: all of it, or nothing.
 
         `sources` are the pixels of the request's own, by the same names; of a job that verifies an
-        image, those of the image. `engine` pins the job before its first claim does. Raises
+        image, those of the image. `engine` pins the job before its first claim does. `image_bytes`
+        is what each of its images will take. Raises NotAdmitted where that would pass the bounds;
         NameTaken where `once` was used before: nothing was written, or it was, by this call, whose
         answer was lost.
         """
-        with taken_if_changed(), self.redis.pipeline(transaction=True) as pipe:
-            if once is not None:
-                once.watch(pipe)
+        sources = sources or {}
+        with taken_if_lost(once), self.redis.pipeline(transaction=True) as pipe:
             pipe.multi()
             pipe.hset(
                 keys.job(job_id),
@@ -112,7 +117,10 @@ class JobStore:
                     "request": request.model_dump_json(),
                     "tenant": tenant,
                     "model": request.model,
+                    "priority": request.priority,
                     "n": request.n,
+                    "image_bytes": image_bytes,
+                    "counted": 1,
                     "ttl_s": request.ttl_s,
                     "timeout_s": request.timeout_s or "",
                     "model_sha256": model_sha256,
@@ -125,7 +133,7 @@ class JobStore:
                     **_webhook_fields(request),
                 },
             )
-            for name, pixels in (sources or {}).items():
+            for name, pixels in sources.items():
                 pipe.hset(keys.sources(job_id), name, pixels)
             pipe.zadd(keys.jobs(tenant), {job_id: 0})
             pipe.zadd(keys.waiting(request.model), {job_id: created_at})
@@ -134,7 +142,15 @@ class JobStore:
             pipe.ltrim(keys.wake(request.model), 0, keys.WAKE_HINTS - 1)
             if once is not None:
                 once.take(pipe, job_id)
-            pipe.execute()
+            self._admission.execute(
+                pipe,
+                request,
+                tenant=tenant,
+                bounds=bounds,
+                image_bytes=image_bytes,
+                job_bytes=JOB_BYTES + sum(map(len, sources.values())),
+                once=once,
+            )
 
     def get(self, job_id: str) -> JobRecord | None:
         """The record, or None where there is none (any more)."""
@@ -169,6 +185,18 @@ class JobStore:
     def queue_position(self, job_id: str, model: str) -> int | None:
         """How many jobs of the model were submitted before it and have not begun."""
         return cast(int | None, self.redis.zrank(keys.waiting(model), job_id))
+
+    def jobs_waiting(self, models: Iterable[str]) -> int:
+        """How many jobs of these models have not begun."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for model in models:
+                pipe.zcard(keys.waiting(model))
+            return sum(pipe.execute())
+
+    def queued(self) -> dict[str, int]:
+        """What is accepted and not yet made, by the names of `keys.queued`."""
+        found = cast(dict[bytes, bytes], self.redis.hgetall(keys.queued()))
+        return {name.decode(): int(amount) for name, amount in found.items()}
 
     def begin_shard(
         self, job_id: str, shard: int, *, worker: str, engine: str, model_sha256: str
@@ -239,6 +267,7 @@ class JobStore:
                 keys.expiring(),
                 keys.delivery(webhook_store.of_job(job_id)),
                 keys.deliveries_due(),
+                keys.queued(),
             ],
             args=[
                 job_id,

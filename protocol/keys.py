@@ -79,6 +79,22 @@ def waiting(model: str) -> str:
     return f"{PREFIX}:waiting:{model}"
 
 
+def queued() -> str:
+    """Hash: images accepted and not yet made, as `images`, `tenant:{name}` and
+    `queue:{model}.{priority}`, and the `bytes` they will take."""
+    return f"{PREFIX}:queued"
+
+
+def day(tenant: str, number: str) -> str:
+    """String: images accepted for a tenant on a day, numbered from 1970-01-01 UTC."""
+    return f"{PREFIX}:day:{tenant}:{number}"
+
+
+def bucket(name: str) -> str:
+    """String: when a bucket of requests will be full again, in microseconds."""
+    return f"{PREFIX}:bucket:{name}"
+
+
 def wake(model: str) -> str:
     """List: hints that make an idle worker look at its queues at once."""
     return f"{PREFIX}:wake:{model}"

@@ -190,8 +190,24 @@ class ModelInfo(Message):
     card: dict[str, Any] = {}
 
 
+class WorkerLoad(Message):
+    """How busy a worker is; rates are over its last seconds."""
+
+    rows_running: int  # images that have taken a step and not their last
+    rows_waiting: int  # claimed, and not begun
+    width: int  # rows of a full step
+    images_per_s: float = 0.0
+    steps_per_s: float = 0.0
+    occupancy: float = 0.0  # rows of its steps, as a part of their width: 0 ... 1
+
+
 class WorkerInfo(Message):
-    """What a live worker says of itself with every heartbeat."""
+    """What a live worker says of itself with every heartbeat.
+
+    What a newer worker says beyond this is ignored: front ends are not replaced in one moment.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     name: str
     model: str
@@ -200,3 +216,4 @@ class WorkerInfo(Message):
     mode: str = "eager"  # or compiled, or graph
     engine: str  # fingerprint of all that decides how its numbers round
     counters: dict[str, int] = {}
+    load: WorkerLoad | None = None

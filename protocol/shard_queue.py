@@ -33,6 +33,14 @@ def queue_names(model: str) -> list[str]:
     return [queue_name(model, priority) for priority in Priority]
 
 
+def depths(redis: Redis, names: list[str]) -> dict[str, int]:
+    """RQ jobs that wait in each of these queues, in one round trip."""
+    with redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.llen(f"{Queue.redis_queue_namespace_prefix}{name}")
+        return dict(zip(names, pipe.execute(), strict=True))
+
+
 def shards_of(n: int) -> int:
     """How many shards n images make."""
     return -(-n // SHARD_IMAGES)

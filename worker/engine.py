@@ -59,6 +59,17 @@ class Engine(threading.Thread):
             return rows >= self._scheduler.width
 
     @property
+    def width(self) -> int:
+        """Rows of a full step."""
+        return self._scheduler.width
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that have not taken a step."""
+        with self._changed:
+            return self._scheduler.waiting_rows
+
+    @property
     def under_way(self) -> list[Row]:
         """Rows that have taken a step and not their last."""
         with self._changed:

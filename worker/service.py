@@ -1,6 +1,7 @@
 """A worker's parts, put together: model, engine, shards, registry, reaper."""
 
 import statistics
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from redis import Redis
@@ -12,6 +13,7 @@ from protocol.job_store import JobStore
 from protocol.messages import WorkerInfo
 from protocol.registry import Registry
 from worker.engine import Engine
+from worker.load import LoadMeter
 from worker.reaper import Reaper
 from worker.resident import ResidentModel, load_resident
 from worker.settings import WorkerSettings
@@ -28,6 +30,7 @@ class WorkerService:
         self.faulted = False
         self.model = load_apart(settings)
         self.engine = Engine(self.model.runner, on_fault=self._fault)
+        self.load = LoadMeter(self.engine.width)
         self.registry = Registry(redis)
         store = JobStore(redis)
         self.shards = ShardRunner(name, self.model, self.engine, store, RedisImageStore(redis))
@@ -54,6 +57,12 @@ class WorkerService:
                 precision=self.model.numerics.precision,
                 mode=self.model.numerics.mode,
                 engine=self.model.engine,
+                load=self.load.read(
+                    time.monotonic(),
+                    self.engine.counters,
+                    running=len(self.engine.under_way),
+                    waiting=self.engine.waiting_rows,
+                ),
                 counters={**self.engine.counters, **step_times(self.engine)},
             )
         )

@@ -1,12 +1,12 @@
 """/v1/jobs/{job_id}/images, /archive.zip, /grid.png and /preview.png: the pictures themselves."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from app import etags
-from app.deps import IfCurrent, ImageIndex, Images, JobId, PageToken, no_unknown_query
+from app.deps import IfCurrent, ImageIndex, Images, JobId, PageToken
 from app.errors import (
     Expired,
     ImageNotFound,
@@ -25,7 +25,12 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["images"])
 IMMUTABLE = "private, max-age=31536000, immutable"
 MAX_COLUMNS = 100
 MAX_PAGE, DEFAULT_PAGE = 1000, 100
-PART = {"description": "`Range`: a part of it.", "headers": etags.HEADER}
+
+
+def _part(media_type: str) -> dict[str, Any]:
+    """For the document."""
+    description = "`Range`: a part of it."
+    return {"description": description, "headers": etags.HEADER, "content": {media_type: {}}}
 
 
 class PngResponse(Response):
@@ -48,7 +53,6 @@ class ZipResponse(StreamingResponse):
 @router.get(
     "/images",
     summary="List the finished images",
-    dependencies=[Depends(no_unknown_query)],
     response_description="By index. Where most are missing a page may be short, or empty, and "
     "still have a successor.",
     responses=documented(JobNotFound, Expired, InvalidRequest, RedisUnavailable),
@@ -73,7 +77,7 @@ def list_all(
     response_description="It never changes. Its text chunks say how to make it again.",
     responses={
         200: {"headers": etags.HEADER},
-        206: PART,
+        206: _part("image/png"),
         304: etags.NOT_MODIFIED,
         **documented(
             JobNotFound,
@@ -100,12 +104,11 @@ def image(job_id: JobId, index: ImageIndex, images: Images, asked: IfCurrent) ->
 @router.get(
     "/archive.zip",
     summary="Fetch all images",
-    dependencies=[Depends(no_unknown_query)],
     response_class=ZipResponse,
     response_description="A ZIP file of `manifest.jsonl` and the images finished by now, stored.",
     responses={
         200: {"headers": etags.HEADER},
-        206: PART,
+        206: _part("application/zip"),
         304: etags.NOT_MODIFIED,
         **documented(
             JobNotFound,

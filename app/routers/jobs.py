@@ -16,9 +16,9 @@ from app.deps import (
     PageToken,
     Prefer,
     json_only,
-    no_unknown_query,
 )
 from app.errors import (
+    BodyTimeout,
     BodyTooLarge,
     Expired,
     IdempotencyKeyReused,
@@ -28,6 +28,9 @@ from app.errors import (
     MalformedJson,
     MalformedKey,
     NoWorker,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
     RedisUnavailable,
     StorageFull,
     UnsupportedMediaType,
@@ -70,7 +73,7 @@ Rehearsal = Annotated[
     status_code=202,
     response_model=Job,
     summary="Submit a job",
-    dependencies=[Depends(json_only), Depends(no_unknown_query)],
+    dependencies=[Depends(json_only)],
     response_description="The job is in Redis and will end, whatever dies.",
     responses={
         202: {"headers": SUBMITTED},
@@ -82,11 +85,15 @@ Rehearsal = Annotated[
         **documented(
             MalformedJson,
             MalformedKey,
+            BodyTimeout,
             BodyTooLarge,
             UnsupportedMediaType,
             InvalidRequest,
             InvalidImage,
             IdempotencyKeyReused,
+            RateLimited,
+            QueueFull,
+            QuotaExceeded,
             RedisUnavailable,
             NoWorker,
             StorageFull,
@@ -168,7 +175,6 @@ async def get(
     "/{job_id}/cancel",
     status_code=202,
     summary="Cancel a job",
-    dependencies=[Depends(no_unknown_query)],
     response_description="Canceled at once if it had not begun, else `canceling` for a moment.",
     responses={
         200: {"model": Job, "description": "It was done already; nothing has changed."},
@@ -188,7 +194,6 @@ def cancel(job_id: JobId, response: Response, jobs: Jobs) -> Job:
     "/{job_id}",
     status_code=204,
     summary="Delete a job",
-    dependencies=[Depends(no_unknown_query)],
     response_description="Its images and its record are gone; it answers 404 from now on.",
     responses=documented(JobNotFound, Expired, InvalidRequest, RedisUnavailable, StorageFull),
 )

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Header, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from app.deps import Feeding, Source, no_unknown_query
+from app.deps import Feeding, Source
 from app.errors import Expired, InvalidRequest, JobNotFound, RedisUnavailable
 from app.listener import Listener
 from app.openapi import documented
@@ -58,7 +58,6 @@ WantsPreviews = Annotated[
     "/events",
     status_code=200,  # FastAPI would look for it in the response's own constructor
     summary="Listen to a job",
-    dependencies=[Depends(no_unknown_query)],
     response_class=EventStream,
     responses={
         200: STREAM,

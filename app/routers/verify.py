@@ -9,14 +9,18 @@ from starlette.concurrency import run_in_threadpool
 
 from app import answers
 from app.answers import ACCEPTED, DONE_IN_TIME
-from app.deps import Events, Jobs, Prefer, is_json, media_type, no_unknown_query
+from app.deps import Events, Jobs, Prefer, is_json, media_type
 from app.errors import (
+    BodyTimeout,
     BodyTooLarge,
     FieldError,
     InvalidImage,
     InvalidRequest,
     MalformedJson,
     NoWorker,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
     RedisUnavailable,
     StorageFull,
     UnsupportedMediaType,
@@ -62,7 +66,6 @@ def _png_in(body: bytes) -> bytes:
     "",
     status_code=202,
     summary="Verify an image",
-    dependencies=[Depends(no_unknown_query)],
     openapi_extra={"requestBody": BODY},
     response_description="A job that makes the image again; `verification` will tell.",
     responses={
@@ -70,10 +73,14 @@ def _png_in(body: bytes) -> bytes:
         200: DONE_IN_TIME,
         **documented(
             MalformedJson,
+            BodyTimeout,
             BodyTooLarge,
             UnsupportedMediaType,
             InvalidRequest,
             InvalidImage,
+            RateLimited,
+            QueueFull,
+            QuotaExceeded,
             RedisUnavailable,
             NoWorker,
             StorageFull,

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from app.deps import Deliveries, DeliveryId, JobId, PageToken, json_only, no_unknown_query
+from app.deps import Deliveries, DeliveryId, JobId, PageToken, json_only
 from app.errors import (
+    BodyTimeout,
     BodyTooLarge,
     DeliveryNotFound,
     Expired,
@@ -20,7 +21,7 @@ from app.openapi import documented
 from app.resources import Delivery, DeliveryList
 from app.schemas import WebhookTest
 
-router = APIRouter(prefix="/v1", tags=["webhooks"], dependencies=[Depends(no_unknown_query)])
+router = APIRouter(prefix="/v1", tags=["webhooks"])
 PageSize = Annotated[int, Query(ge=1, le=200)]
 
 
@@ -34,6 +35,7 @@ PageSize = Annotated[int, Query(ge=1, le=200)]
         202: {"headers": {"Location": {"schema": {"type": "string"}}}},
         **documented(
             MalformedJson,
+            BodyTimeout,
             BodyTooLarge,
             UnsupportedMediaType,
             InvalidRequest,

@@ -5,6 +5,7 @@ if not is_open(field('status')) then return 'closed' end
 redis.call('HSET', IN_FLIGHT, ARGS[1], ARGS[5])
 if redis.call('HSETNX', IMAGES, ARGS[3], ARGS[4]) == 0 then return 'duplicate' end
 local done = redis.call('HINCRBY', RECORD, 'images_done', 1)
+if field('counted') then release(1) end
 emit('image', ARGS[3])
 if done == tonumber(field('n')) then finish('succeeded') end
 return 'committed'

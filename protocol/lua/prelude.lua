@@ -1,13 +1,14 @@
 -- Shared by all job scripts, which run as: this text, then their own.
 --
 -- KEYS: 1 record, 2 images, 3 epochs, 4 leases, 5 in-flight, 6 events, 7 tombstone,
---       8 sources, 9 expiring, 10 delivery of its webhook, 11 deliveries due
+--       8 sources, 9 expiring, 10 delivery of its webhook, 11 deliveries due,
+--       12 what is queued
 -- ARGV: 1 job id, 2 record kept (s), 3 tombstone kept (s), 4 png key prefix, 5 images per bucket,
 --       6 waiting line key prefix, 7 job list key prefix,
 --       then the script's own, which it finds as ARGS[1] ...
 local RECORD, IMAGES, EPOCHS, LEASES, IN_FLIGHT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local EVENTS, TOMBSTONE, SOURCES, EXPIRING = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local DELIVERY, DELIVERIES_DUE = KEYS[10], KEYS[11]
+local DELIVERY, DELIVERIES_DUE, QUEUED = KEYS[10], KEYS[11], KEYS[12]
 local JOB, RECORD_KEPT_S, TOMBSTONE_KEPT_S = ARGV[1], ARGV[2], ARGV[3]
 local PNG_PREFIX, IMAGES_PER_BUCKET, WAITING_PREFIX = ARGV[4], ARGV[5], ARGV[6]
 local LIST_PREFIX = ARGV[7]
@@ -39,6 +40,26 @@ end
 
 local function leave_waiting_line()
   redis.call('ZREM', WAITING_PREFIX .. field('model'), JOB)
+end
+
+-- Images that are made, or never will be, are no longer queued. The counterpart of what
+-- admission/submit.lua counts, in the scripts that make it so: nothing can come between.
+local function release(images)
+  local queue = 'queue:' .. field('model') .. '.' .. field('priority')
+  local less = {images = images, bytes = images * field('image_bytes')}
+  less['tenant:' .. field('tenant')], less[queue] = images, images
+  for name, amount in pairs(less) do
+    if redis.call('HINCRBY', QUEUED, name, -amount) <= 0 then
+      redis.call('HDEL', QUEUED, name)
+    end
+  end
+end
+
+-- All that is left of it, once: a job is `counted` until then.
+local function release_rest()
+  if redis.call('HDEL', RECORD, 'counted') == 1 then
+    release(field('n') - field('images_done'))
+  end
 end
 
 -- The webhook of this end, for a sender to take: due at once, kept as long as the record.
@@ -75,6 +96,7 @@ local function finish(status, error)
   redis.call('HSET', RECORD, 'status', status, 'finished_at', at,
     'expires_at', string.format('%.6f', at + ttl), 'error', error or '')
   leave_waiting_line()
+  release_rest()
   redis.call('DEL', LEASES, IN_FLIGHT)
   redis.call('EXPIRE', RECORD, ttl + RECORD_KEPT_S)
   redis.call('SET', TOMBSTONE, field('tenant'), 'EX', ttl + RECORD_KEPT_S + TOMBSTONE_KEPT_S)

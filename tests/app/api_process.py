@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +27,16 @@ class ApiProcess:
 
     @classmethod
     @contextmanager
-    def start(cls, redis_url: str, *, port: int = 0) -> Iterator[Self]:
+    def start(
+        cls, redis_url: str, *, port: int = 0, environment: Mapping[str, str] | None = None
+    ) -> Iterator[Self]:
         """Running, on a free port or this one; killed at the end if it has not left by itself."""
         process = subprocess.Popen(
             [sys.executable, "-m", "app"],
             cwd=ROOT,
-            env=os.environ | {"REDIS_URL": redis_url, "APP_PORT": str(port)},
+            env=os.environ
+            | {"REDIS_URL": redis_url, "APP_PORT": str(port)}
+            | dict(environment or {}),
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
+from tests.app import owners
 from tests.app.api_process import ApiProcess
 from tests.app.played_worker import PlayedWorker
 from tests.conftest import RedisServer
@@ -51,6 +52,22 @@ def shared_client(redis_server: RedisServer) -> Iterator[TestClient]:
     app = create_app(Settings(redis_url=redis_server.url))
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def shared_keyed(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    path = owners.write(tmp_path_factory.mktemp("keys") / "keys.toml")
+    app = create_app(Settings(redis_url=redis_server.url, keys_file=path))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def keyed(shared_keyed: TestClient, redis: Redis) -> TestClient:
+    """Of an app with the keys of `owners`; one has to be sent with each request."""
+    return shared_keyed
 
 
 @pytest.fixture

@@ -1,6 +1,10 @@
 """What is read of a PNG file that a client sends, and what is refused, in which words."""
 
+import gzip
 import random
+import resource
+import struct
+import zlib
 
 import pytest
 from PIL import Image
@@ -13,12 +17,30 @@ GREY, RGB = pngs.file(pngs.image("L")), pngs.file(pngs.image("RGB"))
 PALETTE = pngs.file(pngs.image("L").convert("P"))
 ANIMATED = pngs.file(pngs.image("L"), save_all=True, append_images=[Image.new("L", (8, 8))])
 
+
+def sixteen_bits() -> bytes:
+    """8 x 8 RGB, which Pillow reads and does not write."""
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    rows = zlib.compress(8 * (b"\0" + bytes(8 * 3 * 2)))
+    return GREY[:8] + pngs.chunk(b"IHDR", header) + pngs.chunk(b"IDAT", rows) + GREY[-12:]
+
+
 REFUSED = {
     "jpeg": (pngs.file(pngs.image("L"), "jpeg"), "a JPEG"),
     "gif": (pngs.file(pngs.image("L"), "gif"), "a GIF"),
     "webp": (pngs.file(pngs.image("RGB"), "webp"), "a WebP"),
     "bmp": (pngs.file(pngs.image("L"), "bmp"), "a BMP"),
     "tiff": (pngs.file(pngs.image("L"), "tiff"), "a TIFF"),
+    "cmyk": (pngs.file(Image.new("CMYK", (8, 8)), "jpeg"), "a JPEG"),
+    "animated gif": (
+        pngs.file(pngs.image("L"), "gif", save_all=True, append_images=[Image.new("L", (8, 8))]),
+        "a GIF",
+    ),
+    "icon": (pngs.file(pngs.image("RGBA"), "ico", sizes=[(8, 8)]), "no PNG"),
+    "avif": (b"\0\0\0\x1cftypavif\0\0\0\0", "an AVIF or HEIC"),
+    "pdf": (b"%PDF-1.7\n", "a PDF"),
+    "packed svg": (gzip.compress(b"<svg/>"), "packed"),
+    "svg behind a blank": (b"\xef\xbb\xbf \n<svg/>", "an SVG"),
     "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG"),
     "nothing": (b"", "no PNG"),
     "text": (b"a PNG, honestly", "no PNG"),
@@ -38,6 +60,7 @@ REFUSED = {
     "rgb": (RGB, "8-bit grey"),
     "alpha": (pngs.file(pngs.image("LA")), "8-bit grey"),
     "bilevel": (pngs.file(pngs.image("L").convert("1")), "8-bit grey"),
+    "sixteen bits of colour": (sixteen_bits(), "8-bit grey"),
     "sixteen bits": (pngs.file(pngs.image("L").convert("I;16")), "8-bit grey"),
     "palette": (PALETTE, "8-bit grey"),
     "transparent": (pngs.file(pngs.image("L"), transparency=3), "transparency"),
@@ -71,6 +94,14 @@ def test_what_a_service_enlarged_is_read_at_its_own_size() -> None:
 def test_other_chunks_never_reach_the_decoder(name: bytes) -> None:
     png = pngs.with_chunk(GREY, name, b"\0\xff not what belongs here")
     assert pixels_of(png, size=8, channels=1) == pngs.image("L").tobytes()
+
+
+def test_pixels_that_never_end_are_not_unpacked() -> None:
+    endless = zlib.compress(bytes(2**28))
+    png = GREY[:33] + pngs.chunk(b"IDAT", endless) + GREY[-12:]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert pixels_of(png, size=8, channels=1) == bytes(64)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # KiB
 
 
 def test_of_a_spoiled_file_nothing_is_raised_but_our_error() -> None:

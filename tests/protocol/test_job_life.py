@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import cast
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -92,6 +93,15 @@ class JobLife(RuleBasedStateMachine):
     def images_are_counted_exactly(self) -> None:
         assert record(self.redis, self.job_id).images_done == len(self.images)
         assert set(self.store.manifests(self.job_id, range(N))) == self.images
+
+    @invariant()
+    def what_is_queued_is_what_is_open_and_not_made(self) -> None:
+        job = record(self.redis, self.job_id)
+        left = 0 if job.status.done else N - len(self.images)
+        names = ("images", "tenant:default", "queue:tiny.normal")
+        queued = cast(dict[bytes, bytes], self.redis.hgetall(keys.queued()))
+        queued.pop(b"bytes", None)  # of no size here
+        assert queued == {name.encode(): str(left).encode() for name in names if left}
 
     @invariant()
     def it_ends_once_and_with_all_images_if_it_succeeds(self) -> None:

@@ -11,11 +11,11 @@ PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 pyt
 BIN = .venv/bin
 TORCH = torch==2.13.0  # what we develop with; the code runs on 2.6 and newer
 CONFIG ?= fashion-mnist
-SOURCES = app protocol worker webhooks models launch tools
+SOURCES = app protocol worker webhooks models launch tools client/denoised_client
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	-c requirements/constraints.txt $$($(PYTHON) -m launch.torch_index)
 
-.PHONY: help up demo secrets test test-compose nightly check train evaluate lock clean
+.PHONY: help up demo secrets test test-compose nightly chaos soak check train evaluate lock clean
 .DEFAULT_GOAL := help
 
 help:  ## This list.
@@ -41,6 +41,12 @@ test-compose: .venv/dev  ## The containers, where a Docker engine is up: builds,
 
 nightly: .venv/dev  ## The pixel fuzz at length: 1,000 schedules in every precision and mode. Hours.
 	FUZZ=1000 $(BIN)/python -m pytest tests/worker/test_determinism.py --timeout 0
+
+chaos: .venv/dev  ## 1,000 jobs while everything dies, in minutes. SHORT=1 SEED=
+	$(BIN)/python -m chaos $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED))
+
+soak: .venv/dev  ## Half an hour at 70 % load: do memory or descriptors grow? MINUTES=30
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30)
 
 check: .venv/dev  ## Lint, format, types, who may import whom, known holes.
 	$(BIN)/ruff check

@@ -256,7 +256,7 @@ class Internal(ApiError):
 
 
 class RedisUnavailable(ApiError):
-    """Nothing was accepted; the same request may succeed in a moment."""
+    """The same request may succeed in a moment. Nothing was accepted that we know of."""
 
     status, code, title = 503, "redis_unavailable", "Redis unavailable"
     explanation = "Redis does not answer."

@@ -12,6 +12,7 @@ from typing import Self
 import uuid_utils
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import ConnectionError, TimeoutError
 
 from app import tasks
 from app.cost import dry_run
@@ -230,6 +231,10 @@ class JobService:
             except NotAdmitted as error:
                 if last or error.bound is not Bound.ROOM:
                     raise refusal(error, bounds, n=request.n) from error
+            except (ConnectionError, TimeoutError):
+                if self._store.get(job_id) is None:  # only its answer may have been lost
+                    raise
+                break
         return job_id
 
     def _findings(self, record: JobRecord, *, now: float) -> Findings:

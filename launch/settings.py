@@ -3,7 +3,7 @@
 import os
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,7 +16,10 @@ class SettingsError(Exception):
 
 
 class UpSettings(BaseSettings):
-    """PORT, HOST, DATA_DIR, WORKERS, MODEL; REDIS_URL for a Redis that runs already."""
+    """PORT, HOST, DATA_DIR, WORKERS, MODEL; REDIS_URL for a Redis that runs already.
+
+    DURABILITY is of the one we run ourselves: see `redis_server.FSYNC`.
+    """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
@@ -26,6 +29,7 @@ class UpSettings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     model: Path = ROOT / "models" / "pretrained" / "fashion-mnist"
     redis_url: str | None = None
+    durability: Literal["normal", "strict"] = "normal"
 
 
 class DemoSettings(BaseSettings):

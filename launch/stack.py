@@ -35,16 +35,18 @@ def _redis(settings: UpSettings, supervisor: Supervisor) -> Iterator[str]:
         check_reachable(settings.redis_url)
         yield settings.redis_url
         return
-    with embedded_redis(settings.data_dir, supervisor) as url:
+    with embedded_redis(settings.data_dir, supervisor, durability=settings.durability) as url:
         yield url
 
 
 @contextmanager
-def embedded_redis(data_dir: Path, supervisor: Supervisor) -> Iterator[str]:
+def embedded_redis(
+    data_dir: Path, supervisor: Supervisor, *, durability: str = "normal"
+) -> Iterator[str]:
     """The URL of a server of our own, its files in a data folder. Raises RedisError."""
     files = RedisFolder(data_dir)
     with files.locked():
-        server = files.server(supervisor.say)
+        server = files.server(supervisor.say, durability=durability)
         with supervisor.running([server], patience_s=REDIS_PATIENCE_S):
             files.wait_until_up(server)
             yield files.url

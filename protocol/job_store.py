@@ -46,6 +46,7 @@ class NotBegun(StrEnum):
 
     CLOSED = "closed"
     ELSEWHERE = "elsewhere"  # a live worker has the engine this job's first pixels came from
+    SUSPECT = "suspect"  # workers have died of it, or beside it: only with an engine to itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class JobStore:
                 pipe.hset(keys.sources(job_id), name, pixels)
             pipe.zadd(keys.jobs(tenant), {job_id: 0})
             pipe.zadd(keys.waiting(request.model), {job_id: created_at})
+            pipe.zadd(keys.unended(request.model), {job_id: created_at})
             enqueue(pipe)
             pipe.lpush(keys.wake(request.model), 1)
             pipe.ltrim(keys.wake(request.model), 0, keys.WAKE_HINTS - 1)
@@ -199,11 +201,22 @@ class JobStore:
         return {name.decode(): int(amount) for name, amount in found.items()}
 
     def begin_shard(
-        self, job_id: str, shard: int, *, worker: str, engine: str, model_sha256: str
+        self,
+        job_id: str,
+        shard: int,
+        *,
+        run: str,
+        engine: str,
+        model_sha256: str,
+        alone: bool = False,
     ) -> Begun | NotBegun:
-        """Take a shard; the job's first claim pins engine and weights."""
+        """Take a shard; the job's first claim pins engine and weights.
+
+        A lease that is still there is that of a worker that died, unless it is of the same `run`:
+        so this may be said twice. `alone`: nothing else is in the engine.
+        """
         answer = self._run(
-            "begin_shard", job_id, shard, worker, engine, keys.engine(""), model_sha256
+            "begin_shard", job_id, shard, run, engine, keys.engine(""), model_sha256, int(alone)
         )
         verdict, *rest = (part.decode() for part in answer)
         if verdict != "begun":
@@ -236,6 +249,10 @@ class JobStore:
     def leave_shard(self, held: Begun, *, given_back: bool = False) -> None:
         """Let go of a shard; the last to leave a canceling job ends it."""
         self._run("leave_shard", held.job_id, held.shard, held.epoch, int(given_back))
+
+    def crash_shard(self, held: Begun, error: JobError) -> None:
+        """A step with its rows raised: from now on it runs alone, and fails its job after three."""
+        self._run("crash_shard", held.job_id, held.shard, held.epoch, error.model_dump_json())
 
     def fail_job(self, job_id: str, shard: int, error: JobError, *, epoch: str = "") -> None:
         """End the job as failed, unless it has ended; finished images stay."""
@@ -277,6 +294,7 @@ class JobStore:
                 keys.IMAGES_PER_BUCKET,
                 keys.waiting(""),
                 keys.jobs(""),
+                keys.unended(""),
                 *args,
             ],
         )

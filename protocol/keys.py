@@ -25,12 +25,15 @@ def sources(job_id: str) -> str:
 
 
 def epochs(job_id: str) -> str:
-    """Hash: shard -> how often it was begun; the fence against a worker thought dead."""
+    """Hash: shard -> how often it was begun, the fence against a worker thought dead.
+
+    Beside it `given-back:{shard}` and `crashes:{shard}` count how some of those runs ended.
+    """
     return f"{PREFIX}:job:{job_id}:epochs"
 
 
 def leases(job_id: str) -> str:
-    """Hash: shard -> the worker that has it now."""
+    """Hash: shard -> the run that has it now."""
     return f"{PREFIX}:job:{job_id}:leases"
 
 
@@ -95,6 +98,11 @@ def bucket(name: str) -> str:
     return f"{PREFIX}:bucket:{name}"
 
 
+def unended(model: str) -> str:
+    """Sorted set: jobs that have not ended, by time of submission; what the janitor looks after."""
+    return f"{PREFIX}:unended:{model}"
+
+
 def wake(model: str) -> str:
     """List: hints that make an idle worker look at its queues at once."""
     return f"{PREFIX}:wake:{model}"
@@ -128,6 +136,11 @@ def start_fault() -> str:
 def engine(fingerprint: str) -> str:
     """String that lives while a worker of this fingerprint does."""
     return f"{PREFIX}:engine:{fingerprint}"
+
+
+def janitor_lock(model: str) -> str:
+    """String: one janitor at a time, and none for a while after it."""
+    return f"{PREFIX}:janitor:{model}"
 
 
 def reaper_lock(model: str) -> str:

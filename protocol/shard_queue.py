@@ -5,6 +5,8 @@ OUTSTANDING further on. So a job of 100,000 images costs no more to submit than 
 The only module of this package that imports rq.
 """
 
+from collections.abc import Iterable
+
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import WatchError
@@ -17,7 +19,7 @@ from protocol.messages import Priority, ShardMessage
 TASK = "worker.tasks.run_shard"  # a name on the worker's allow-list; nothing is imported by it
 SHARD_IMAGES = 32
 OUTSTANDING = 4
-CRASHES_ALLOWED = 3
+RUNS_ALLOWED = 1_000_000  # by RQ: which crashes count is for our record to say
 BOOKKEEPING_KEPT_S = 3600  # RQ's own records; the job's are ours
 QUEUED = JobStatus.QUEUED.value.encode()
 UNLIMITED = -1  # RQ's timeout: deadlines are the engine's, not a signal's
@@ -81,6 +83,13 @@ class ShardQueue:
             except WatchError:  # somebody else has just enqueued it
                 return
 
+    def enqueue_lost(self, job_id: str, shards: Iterable[int]) -> None:
+        """Enqueue shards that RQ has lost sight of, whatever it has kept of them."""
+        with self.redis.pipeline(transaction=True) as pipe:
+            for shard in shards:
+                self._enqueue(job_id, shard, pipe)
+            pipe.execute()
+
     def withdraw(self, job_id: str, n: int) -> None:
         """Take what is queued of a job out of RQ. What a worker has begun, it ends itself, and RQ
         forgets within the hour."""
@@ -115,7 +124,7 @@ class ShardQueue:
             timeout=UNLIMITED,
             result_ttl=BOOKKEEPING_KEPT_S,
             failure_ttl=BOOKKEEPING_KEPT_S,
-            retry=Retry(max=CRASHES_ALLOWED, enqueue_at_front=True),
+            retry=Retry(max=RUNS_ALLOWED, enqueue_at_front=True),
             pipeline=pipe,
         )
 

@@ -5,8 +5,9 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -71,7 +72,7 @@ class Sender:
             return pause_s(self._failures)
         self._failures = 0
         for delivery in claimed:
-            attempts.create_task(self._deliver(delivery))
+            attempts.create_task(self._begin(delivery))
         return 0.0 if claimed else POLL_S
 
     async def _speak(self) -> None:
@@ -83,15 +84,17 @@ class Sender:
         free = self._at_once - self._at_host.total()
         if free <= 0:
             return []
-        claimed = await asyncio.to_thread(self._store.claim, free, lease_s=self._lease_s)
-        for delivery in claimed:
-            self._at_host[_host(delivery)] += 1
-        return claimed
+        return await asyncio.to_thread(self._store.claim, free, lease_s=self._lease_s)
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    def _begin(self, delivery: Delivery) -> Coroutine[Any, Any, None]:
+        """Counted now, one after the other: of a crowd that comes at once, some are sent."""
         host = _host(delivery)
+        self._at_host[host] += 1
+        return self._deliver(delivery, host, is_crowded=self._at_host[host] > AT_ONE_HOST)
+
+    async def _deliver(self, delivery: Delivery, host: str, *, is_crowded: bool) -> None:
         try:
-            if self._at_host[host] > AT_ONE_HOST:
+            if is_crowded:
                 await self._settle(delivery, _put_off(delivery), None)
             else:
                 await self._attempt(delivery)

@@ -6,27 +6,34 @@ with heartbeats, a fence before every terminal write, and a drain that gives wor
 """
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
-from redis.exceptions import ConnectionError, OutOfMemoryError, TimeoutError
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError, RedisError
+from redis.retry import Retry as Again
 from rq import Queue, Retry
 from rq.command import handle_command, parse_payload
 from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.suspension import is_suspended
-from rq.timeouts import BaseDeathPenalty
 from rq.worker import WorkerStatus
 
 from protocol import keys
+from protocol.shard_queue import RUNS_ALLOWED
+from protocol.trouble import passes
 from worker.claim_order import claim_order
+from worker.gpus import take_gpu
 from worker.leases import LEASE_S, LeasedWorker
 from worker.reaper import EVERY_S as REAP_EVERY_S
+from worker.resident import ResidentModel
 from worker.safe_job import SafeJob
-from worker.service import WorkerService
+from worker.service import WorkerService, load_apart
 from worker.settings import WorkerSettings
 from worker.shard_runner import Outcome
 
@@ -36,23 +43,14 @@ IDLE_WAIT_S = 0.5  # how long an idle worker waits for a wake hint before it loo
 MAX_SHARDS = 128  # a job has 4 at most in RQ, so 32 large ones share the engine at once
 PAUSE_AHEAD_S = 0.05  # between claims beyond what fits in a step: an idle worker goes first
 BACK_OFF_S = 0.2
-REDIS_TROUBLE = (ConnectionError, TimeoutError, OutOfMemoryError)
-
-
-class NoDeathPenalty(BaseDeathPenalty):
-    """RQ's timeouts are signals, for the main thread and one job; deadlines are ours to keep."""
-
-    def setup_death_penalty(self) -> None:
-        """Nothing to set up."""
-
-    def cancel_death_penalty(self) -> None:
-        """Nothing to cancel."""
+AFTER_TROUBLE_S = 5.0
+LAST_WRITES_S = 2.0  # after the grace, to give back what runs
+RECONNECTS = 3  # of a command at once; what matters is repeated until it succeeds (`persist`)
 
 
 class BatchWorker(LeasedWorker):
     """An RQ worker that claims shards while its engine has room, and never forks."""
 
-    death_penalty_class = NoDeathPenalty
     job_class = SafeJob
     service: WorkerService
 
@@ -62,6 +60,10 @@ class BatchWorker(LeasedWorker):
         super().__init__(
             names, *args, **(kwargs | {"serializer": JSONSerializer, "job_class": SafeJob})
         )
+        pauses = ExponentialWithJitterBackoff(cap=0.5, base=0.05)
+        self.connection.set_retry(Again(pauses, RECONNECTS, supported_errors=(ConnectionError,)))
+        # One for each shard that runs, and some: the pool's own limit would stop the heartbeat.
+        self.connection.connection_pool.max_connections = MAX_SHARDS + 16
 
     @property
     def dequeue_timeout(self) -> int:
@@ -80,7 +82,11 @@ class BatchWorker(LeasedWorker):
 
         True if any shard was run. Raises CheckpointError or ValueError where it cannot start.
         """
-        self.service = WorkerService(self.name, self.connection, self.queues, WorkerSettings())
+        settings = WorkerSettings()
+        model = self.load(settings)
+        self.service = WorkerService(
+            self.name, self.connection, self.queues, model, grace_s=settings.grace_s
+        )
         self._claims = 0
         self._lock, self._threads = threading.Lock(), dict[str, threading.Thread]()
         self._beating = threading.Event()
@@ -97,14 +103,28 @@ class BatchWorker(LeasedWorker):
         finally:
             self._beating.set()
             beats.join(timeout=LEASE_S)
+            self._say_goodbye()
+        return worked
+
+    def load(self, settings: WorkerSettings) -> ResidentModel:
+        """The model to serve, on a GPU of our own where there are any."""
+        self._gpu = None if settings.device == "cpu" else take_gpu(settings.data_dir)
+        return load_apart(settings)
+
+    def _say_goodbye(self) -> None:
+        """Take the name off all lists; without a Redis to tell, it is forgotten by itself."""
+        try:
             self.service.stop()
             self.teardown()  # type: ignore[no-untyped-call]
-        return worked
+        except RedisError as error:
+            if not passes(error):
+                raise
+            log.warning("left without a word: %s", error)
 
     def _claim_or_wait(self) -> bool:
         """One shard, or a short wait; trouble with Redis is waited out."""
         try:
-            if len(self._threads) >= MAX_SHARDS or is_suspended(self.connection, self):
+            if self._has_enough() or is_suspended(self.connection, self):
                 self._beating.wait(PAUSE_AHEAD_S)
                 return False
             if self.service.is_full:
@@ -115,10 +135,15 @@ class BatchWorker(LeasedWorker):
                 return False
             self.execute_job(*taken)
             return True
-        except REDIS_TROUBLE as error:
+        except RedisError as error:
+            if not passes(error):
+                raise
             log.warning("no claims while Redis is in trouble: %s", error)
-            self._beating.wait(BACK_OFF_S)
+            self._beating.wait(BACK_OFF_S * random.uniform(0.5, 1.0))
             return False
+
+    def _has_enough(self) -> bool:
+        return len(self._threads) >= MAX_SHARDS or self.service.shards.wants_quiet
 
     def _next_job(self) -> tuple[Job, Queue] | None:
         """The front of the first queue that has one.
@@ -144,7 +169,7 @@ class BatchWorker(LeasedWorker):
         execution = self.claim(job)
         if execution is None:
             return
-        cast(SafeJob, job).task = self._task
+        cast(SafeJob, job).task = partial(self._task, execution.id)
         if self.get_state() != WorkerStatus.BUSY:
             self.set_state(WorkerStatus.BUSY)
         thread = threading.Thread(
@@ -157,8 +182,10 @@ class BatchWorker(LeasedWorker):
     def _perform(self, job: Job, queue: Queue, execution: Execution) -> None:
         try:
             self.perform_job(job, queue, execution)
-        except REDIS_TROUBLE:
-            log.exception("%s: its end could not be recorded; it will run again", job.id)
+        except RedisError as error:
+            if not passes(error):
+                raise
+            log.warning("%s: its end could not be recorded; it will run again: %s", job.id, error)
         finally:
             self.executions.pop(execution.id, None)
             with self._lock:
@@ -170,31 +197,45 @@ class BatchWorker(LeasedWorker):
     def _set_idle(self) -> None:
         try:
             self.set_state(WorkerStatus.IDLE)
-        except REDIS_TROUBLE as error:
+        except RedisError as error:
+            if not passes(error):
+                raise
             log.warning("state not recorded: %s", error)
 
-    def _task(self, message: dict[str, object]) -> str | Retry:
+    def _task(self, execution_id: str, message: dict[str, object]) -> str | Retry:
         """What SafeJob runs. A shard given back goes to the front of its queue, uncounted."""
-        outcome = self.service.shards.run(message)
+        outcome = self.service.shards.run(message, key=execution_id)
         if outcome is Outcome.GIVEN_BACK:
-            return Retry(max=1_000_000, enqueue_at_front=True)
+            return Retry(max=RUNS_ALLOWED, enqueue_at_front=True)
         return outcome.value
 
     # -- heartbeats -----------------------------------------------------------------------------
 
     def _beat_until_told(self) -> None:
         """Leases, reports and the reaper, on a clock of their own."""
-        reaped = 0.0
-        while not self._beating.wait(BEAT_EVERY_S):
-            try:
-                for rq_id in self.renew_leases():
-                    self.service.shards.drop(rq_id, "lease lost")
-                self.service.report()
-                if time.monotonic() - reaped > REAP_EVERY_S:
-                    self.service.reaper.run()
-                    reaped = time.monotonic()
-            except REDIS_TROUBLE as error:
-                log.warning("no heartbeat while Redis is in trouble: %s", error)
+        try:
+            reap_from = time.monotonic()
+            while not self._beating.wait(BEAT_EVERY_S):
+                try:
+                    self._beat()
+                    if time.monotonic() >= reap_from:
+                        self.service.reaper.run()
+                        self.service.janitor.run()
+                        reap_from = time.monotonic() + REAP_EVERY_S
+                except RedisError as error:
+                    if not passes(error):
+                        raise
+                    log.warning("no heartbeat while Redis is in trouble: %s", error)
+                    # Leases ran out that nobody could renew: let their holders speak first.
+                    reap_from = time.monotonic() + AFTER_TROUBLE_S
+        except Exception:
+            self.service.fault()  # without a heartbeat it would soon be taken for dead
+            raise
+
+    def _beat(self) -> None:
+        for execution_id in self.renew_leases():
+            self.service.shards.drop(execution_id)
+        self.service.report()
 
     # -- stopping -------------------------------------------------------------------------------
 
@@ -203,13 +244,17 @@ class BatchWorker(LeasedWorker):
         self._stop_requested = True
 
     def _drain(self) -> None:
-        """Let what runs finish for a grace period, then give the rest back."""
-        deadline = time.monotonic() + self.service.grace_s
-        self._join_all(deadline)
+        """Let what runs finish for a grace period, then give the rest back.
+
+        After a fault nothing runs any more.
+        """
+        grace_s = 0.0 if self.service.faulted else self.service.grace_s
+        self._join_all(time.monotonic() + grace_s)
         if self._threads:
-            log.info("grace over: %d shards go back to their queue", len(self._threads))
+            log.info("%d shards go back to their queue", len(self._threads))
             self.service.shards.give_all_back()
-            self._join_all(time.monotonic() + 2.0)
+            self._join_all(time.monotonic() + LAST_WRITES_S)
+        self.service.shards.leave()
 
     def _join_all(self, deadline: float) -> None:
         for thread in list(self._threads.values()):
@@ -221,7 +266,7 @@ class BatchWorker(LeasedWorker):
         """RQ's commands by pub/sub; `stop-job` names one of many."""
         payload = parse_payload(message)
         if payload.get("command") == "stop-job":
-            self.service.shards.drop(str(payload.get("job_id")), "stopped by command")
+            self.service.shards.stop(str(payload.get("job_id")))
         else:
             handle_command(self, payload)
 
@@ -229,4 +274,4 @@ class BatchWorker(LeasedWorker):
         """Stop one execution by its own id."""
         execution = self.executions.get(execution_id)
         if execution is not None:
-            self.service.shards.drop(execution.job_id, "stopped by command")
+            self.service.shards.stop(execution.job_id)

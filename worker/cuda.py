@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worker.row import NotFinite
+
 AHEAD = 2  # steps the host may be in front: more would keep a new job waiting
 
 
@@ -63,9 +65,8 @@ class Graphs:
 class Landing:
     """Images on their way to the host; who looks at one waits until they are there."""
 
-    def __init__(self, pixels: Tensor) -> None:
-        self._pixels = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
-        self._pixels.copy_(pixels, non_blocking=True)
+    def __init__(self, pixels: Tensor, good: Tensor) -> None:
+        self._pixels, self._good = _on_its_way(pixels), _on_its_way(good)
         self._landed = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._landed.record()
 
@@ -74,10 +75,17 @@ class Landing:
         return LandingImage(self, i)
 
     def array(self, i: int) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-        """(H, W, C), once it is there."""
+        """(H, W, C), once it is there. Raises NotFinite where it is not good."""
         self._landed.synchronize()
+        if not self._good[i]:
+            raise NotFinite
         array: np.ndarray[Any, np.dtype[np.uint8]] = self._pixels[i].numpy()
         return array
+
+
+def _on_its_way(there: Tensor) -> Tensor:
+    here = torch.empty(there.shape, dtype=there.dtype, pin_memory=True)
+    return here.copy_(there, non_blocking=True)
 
 
 class LandingImage:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Protocol
 
-from worker.row import EngineFault, Pixels, Row, Ticket
+from worker.row import Dropped, EngineFault, Pixels, Row, Ticket
 from worker.scheduler import Batch, Scheduler
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Engine(threading.Thread):
         self._scheduler = Scheduler(step_s=runner.step_s, slots=runner.slots)
         self._on_fault = on_fault
         self._changed = threading.Condition()
+        self._batch = Batch()  # of the step under way
         self._looks: deque[tuple[Ticket, int, Future[list[Pixels]]]] = deque()
         self._stopping = False
 
@@ -107,7 +108,7 @@ class Engine(threading.Thread):
         """One denoising step for every row there is place for."""
         started = time.perf_counter()
         with self._changed:
-            batch = self._scheduler.schedule()
+            batch = self._batch = self._scheduler.schedule()
         for row in batch.left:
             self._runner.release(row)
         for row in batch.joined:
@@ -149,11 +150,13 @@ class Engine(threading.Thread):
             return not self._stopping
 
     def _fail_all(self, error: Exception) -> None:
+        """Only those with a row in the step are to blame; the others have lost their states."""
+        self._on_fault()
         fault = EngineFault(f"{type(error).__name__}: {error}")
         with self._changed:
-            for ticket in self._scheduler.tickets():
-                ticket.drop(fault)
-        self._on_fault()
+            suspects = {row.ticket for row in self._batch.rows}
+            for ticket in self._scheduler.tickets() | suspects:
+                ticket.drop(fault if ticket in suspects else Dropped("the engine has stopped"))
 
     def _count(self, batch: Batch) -> None:
         """What the worker tells of itself; `joined_running` are joins to another job's chain."""

@@ -5,21 +5,38 @@ silent for ten seconds is taken for dead, and what it says afterwards is discard
 """
 
 import logging
+import sys
 from typing import Any
 
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError, WatchError
 from rq import Queue, SimpleWorker
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
+from rq.timeouts import BaseDeathPenalty
 from rq.utils import now
+
+from protocol.trouble import passes
+from worker.row import Superseded
 
 log = logging.getLogger(__name__)
 LEASE_S = 10
 
 
+class NoDeathPenalty(BaseDeathPenalty):
+    """RQ's timeouts are signals, for the main thread and one job; deadlines are ours to keep."""
+
+    def setup_death_penalty(self) -> None:
+        """Nothing to set up."""
+
+    def cancel_death_penalty(self) -> None:
+        """Nothing to cancel."""
+
+
 class LeasedWorker(SimpleWorker):
     """A worker with many executions at once, each of them its own only while its lease stands."""
+
+    death_penalty_class = NoDeathPenalty
 
     def get_heartbeat_ttl(self, job: Any, working_time: float = 0.0) -> int:
         """The lease: a job whose worker is silent this long is run again elsewhere."""
@@ -80,12 +97,21 @@ class LeasedWorker(SimpleWorker):
         exc_string: str = "",
         execution: Any = None,
     ) -> None:
-        """RQ's, behind the fence."""
-        if self._owns(execution):
-            super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
+        """RQ's, behind the fence. Where Redis was in the way it runs again; a bug fails at once."""
+        if not self._owns(execution):
+            return
+        error = sys.exception()
+        if isinstance(error, Superseded):
+            with self.connection.pipeline() as pipe:
+                self.cleanup_execution(job, pipeline=pipe, execution=execution)
+                pipe.execute()
+            return
+        if not (isinstance(error, RedisError) and passes(error)):
+            job.retries_left = None
+        super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
 
     def renew_leases(self) -> list[str]:
-        """Renew every lease in two round trips; returns the ids of jobs that are not ours now."""
+        """Renew every lease in two round trips; returns the executions that have none any more."""
         executions = list(self.executions.values())
         with self.connection.pipeline(transaction=False) as pipe:
             for execution in executions:
@@ -98,4 +124,4 @@ class LeasedWorker(SimpleWorker):
                     execution.heartbeat(registry, LEASE_S, pipeline=pipe)
                     execution.job.heartbeat(now(), LEASE_S, pipeline=pipe, xx=True)
             pipe.execute()
-        return [e.job_id for e, score in zip(executions, held, strict=True) if score is None]
+        return [e.id for e, score in zip(executions, held, strict=True) if score is None]

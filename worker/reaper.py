@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 EVERY_S = 2.5
 ORPHAN_AFTER_S = 5.0  # between RQ's LMOVE and our claim; normally a millisecond
 AT_MOST = 200
-ABANDONED = JobError(
-    code="worker_lost",
-    title="Worker lost",
-    detail="Workers died while running this job, as often as is allowed; finished images stay.",
+INTERNAL = JobError(
+    code="internal",
+    title="Internal error",
+    detail="A fault of this service; the worker's log says which. Finished images stay.",
 )
 
 
@@ -74,7 +74,7 @@ class Reaper:
                 if job.should_retry:
                     job.retry(queue, pipe)
                 else:
-                    record_job_failure(job, ABANDONED.detail, pipe)
+                    record_job_failure(job, INTERNAL.detail, pipe)
             pipe.execute()
 
     def _pass_on_failures(self, queue: Queue) -> None:
@@ -84,7 +84,7 @@ class Reaper:
         for rq_id in set(failed) - self._given_up:
             job_id, _, shard = rq_id.rpartition("-")
             if shard.isdigit():
-                self._store.fail_job(job_id, int(shard), ABANDONED)
+                self._store.fail_job(job_id, int(shard), INTERNAL)
         self._given_up &= set(failed)
         self._given_up |= set(failed)
 

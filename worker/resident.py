@@ -3,7 +3,7 @@
 import logging
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from models.checkpoint import Checkpoint, load_checkpoint
@@ -18,6 +18,7 @@ from worker.settings import WorkerSettings
 log = logging.getLogger(__name__)
 EPS_ERROR = 0.02  # of a reduced precision, relative: more is another model
 STEPS_OF_SLOTS, STATES_BYTES = 8, 2**29
+PLANS_KEPT = 256  # clients choose eta, clip and t freely: a plan of 1,000 steps has 72 kB
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,7 @@ def model_name(folder: Path) -> str:
     return folder.resolve().name.partition("@")[0]
 
 
-@cache
+@lru_cache(maxsize=PLANS_KEPT)
 def _plan(checkpoint: Checkpoint, spec: SamplerSpec, start_t: int | None) -> Plan:
     schedule, defaults = checkpoint.schedule, checkpoint.defaults
     if spec.name == "ddpm":

@@ -13,8 +13,23 @@ class Dropped(Exception):
     """The ticket's rows left the batch before their end; the message says why."""
 
 
+class Superseded(Dropped):
+    """Another run has the shard by now: nothing may be said of its end any more."""
+
+
+class NotFinite(Exception):
+    """A chain ended in NaN or infinity: its pixels would show nothing, or anything."""
+
+
+class Broken:
+    """What stands for the pixels of such a chain: there are none to look at."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise NotFinite
+
+
 class EngineFault(Exception):
-    """A step raised: the device's state is unknown, and the process must leave."""
+    """A step with the ticket's rows raised: the device's state is unknown, and we must leave."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from models.noise import Purpose, normal
 from models.pixels import to_uint8
 from models.plan import COLUMNS, Plan
 from worker.cuda import Graphs, Landing
-from worker.row import Pixels, Row
+from worker.row import Broken, Pixels, Row
 
 MEASURED_STEPS = 4
 
@@ -91,8 +91,11 @@ class TorchRunner:
 
     @torch.inference_mode()
     def collect(self, rows: list[Row]) -> list[Pixels]:
-        """The finished rows' images: what numpy makes uint8 (H, W, C) of. Their slots are free."""
-        images = self._images(self._x, rows)
+        """The finished rows' images: what numpy makes uint8 (H, W, C) of. Their slots are free.
+
+        It raises NotFinite for one whose chain left the numbers.
+        """
+        images = self._images(self._x, rows, finite=True)
         for row in rows:
             self.release(row)
         return images
@@ -112,15 +115,19 @@ class TorchRunner:
         """(C, H, W) a view of a running row's x, for tests and agreement checks."""
         return self._x[row.slot]
 
-    def _images(self, states: Tensor, rows: list[Row]) -> list[Pixels]:
+    def _images(self, states: Tensor, rows: list[Row], *, finite: bool = False) -> list[Pixels]:
         if not rows:
             return []
-        slots = self._upload([row.slot for row in rows])
-        pixels = to_uint8(states[slots]).permute(0, 2, 3, 1).contiguous()
+        x = states[self._upload([row.slot for row in rows])]
+        good = x.isfinite().flatten(1).all(1) if finite else torch.ones_like(x[:, 0, 0, 0]).bool()
+        pixels = to_uint8(x).permute(0, 2, 3, 1).contiguous()
         if pixels.is_cuda:
-            landing = Landing(pixels)
+            landing = Landing(pixels, good)
             return [landing.image(i) for i in range(len(rows))]
-        return list(pixels.numpy())
+        return [
+            image if fine else Broken()
+            for image, fine in zip(pixels.numpy(), good.tolist(), strict=True)
+        ]
 
     def _x_T(self, slot: int) -> Tensor:  # noqa: N802
         """(C, H, W) by the slot's noise key."""

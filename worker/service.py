@@ -13,7 +13,7 @@ from protocol.job_store import JobStore
 from protocol.messages import WorkerInfo
 from protocol.registry import Registry
 from worker.engine import Engine
-from worker.gpus import take_gpu
+from worker.janitor import Janitor
 from worker.load import LoadMeter
 from worker.reaper import Reaper
 from worker.resident import ResidentModel, load_resident
@@ -25,17 +25,16 @@ class WorkerService:
     """What a BatchWorker runs. `faulted`: a step raised, and the process must leave."""
 
     def __init__(
-        self, name: str, redis: Redis, queues: list[Queue], settings: WorkerSettings
+        self, name: str, redis: Redis, queues: list[Queue], model: ResidentModel, *, grace_s: float
     ) -> None:
-        self.name, self.grace_s = name, settings.grace_s
+        self.name, self.model, self.grace_s = name, model, grace_s
         self.faulted = False
-        self.gpu = None if settings.device == "cpu" else take_gpu(settings.data_dir)
-        self.model = load_apart(settings)
-        self.engine = Engine(self.model.runner, on_fault=self._fault)
+        self.engine = Engine(self.model.runner, on_fault=self.fault)
         self.load = LoadMeter(self.engine.width)
         self.registry = Registry(redis)
         store = JobStore(redis)
         self.shards = ShardRunner(name, self.model, self.engine, store, RedisImageStore(redis))
+        self.janitor = Janitor(redis, store, queues, model=self.model.name)
         self.reaper = Reaper(redis, store, queues, lock=keys.reaper_lock(self.model.name))
 
     @property
@@ -76,8 +75,10 @@ class WorkerService:
         self.engine.join(timeout=10)
         self.registry.leave(self.name)
 
-    def _fault(self) -> None:
+    def fault(self) -> None:
+        """Begin nothing more, and leave."""
         self.faulted = True
+        self.shards.stop_admitting()
 
 
 def load_apart(settings: WorkerSettings) -> ResidentModel:

@@ -1,23 +1,33 @@
--- ARGS: 1 shard, 2 worker, 3 engine fingerprint, 4 engine key prefix, 5 model sha256
--- Returns 'closed', 'elsewhere', or the epoch, the tenant and the request.
-local shard, worker, engine = ARGS[1], ARGS[2], ARGS[3]
+-- ARGS: 1 shard, 2 this run of it (its worker, and a name of its own), 3 engine fingerprint,
+--       4 engine key prefix, 5 model sha256, 6 whether it has its worker's engine to itself
+-- Returns 'closed', 'elsewhere', 'suspect', or 'begun' with the epoch, the tenant and the request.
+local shard, run, engine = ARGS[1], ARGS[2], ARGS[3]
 if field('status') == 'running' then fail_if_overdue() end
 local status = field('status')
 if not status then return {'closed'} end
+local lease = redis.call('HGET', LEASES, shard)
+if lease == run then  -- the answer to the same question was lost on its way
+  return {'begun', redis.call('HGET', EPOCHS, shard), field('tenant') or '', field('request')}
+end
+local pinned = field('engine')
+if is_open(status) and pinned ~= '' and pinned ~= engine
+    and redis.call('EXISTS', ARGS[4] .. pinned) == 1 then
+  return {'elsewhere'}
+end
+if lease then  -- whoever had it has not let go of it: it died
+  count_crash(shard, 0, LOST)
+  status = field('status')
+end
 if not is_open(status) then
-  redis.call('HDEL', LEASES, shard)
   finish_if_canceled()
   return {'closed'}
 end
-local pinned = field('engine')
-if pinned ~= '' and pinned ~= engine and redis.call('EXISTS', ARGS[4] .. pinned) == 1 then
-  return {'elsewhere'}
-end
+if crashes_of(shard) >= SUSPECT_AFTER and ARGS[6] == '0' then return {'suspect'} end
 if pinned ~= engine then
   redis.call('HSET', RECORD, 'engine', engine, 'model_sha256', ARGS[5])
 end
 local epoch = redis.call('HINCRBY', EPOCHS, shard, 1)
-redis.call('HSET', LEASES, shard, worker)
+redis.call('HSET', LEASES, shard, run)
 local attempt = epoch - (redis.call('HGET', EPOCHS, 'given-back:' .. shard) or 0)
 if attempt > tonumber(field('attempts')) then
   redis.call('HSET', RECORD, 'attempts', attempt)

@@ -6,6 +6,7 @@ redis.call('HSET', IN_FLIGHT, ARGS[1], ARGS[5])
 if redis.call('HSETNX', IMAGES, ARGS[3], ARGS[4]) == 0 then return 'duplicate' end
 local done = redis.call('HINCRBY', RECORD, 'images_done', 1)
 if field('counted') then release(1) end
+redis.call('HDEL', EPOCHS, 'crashes:' .. ARGS[1])
 emit('image', ARGS[3])
 if done == tonumber(field('n')) then finish('succeeded') end
 return 'committed'

@@ -4,15 +4,15 @@
 --       8 sources, 9 expiring, 10 delivery of its webhook, 11 deliveries due,
 --       12 what is queued
 -- ARGV: 1 job id, 2 record kept (s), 3 tombstone kept (s), 4 png key prefix, 5 images per bucket,
---       6 waiting line key prefix, 7 job list key prefix,
+--       6 waiting line key prefix, 7 job list key prefix, 8 unended jobs' key prefix,
 --       then the script's own, which it finds as ARGS[1] ...
 local RECORD, IMAGES, EPOCHS, LEASES, IN_FLIGHT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local EVENTS, TOMBSTONE, SOURCES, EXPIRING = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local DELIVERY, DELIVERIES_DUE, QUEUED = KEYS[10], KEYS[11], KEYS[12]
 local JOB, RECORD_KEPT_S, TOMBSTONE_KEPT_S = ARGV[1], ARGV[2], ARGV[3]
 local PNG_PREFIX, IMAGES_PER_BUCKET, WAITING_PREFIX = ARGV[4], ARGV[5], ARGV[6]
-local LIST_PREFIX = ARGV[7]
-local ARGS = {unpack(ARGV, 8)}
+local LIST_PREFIX, UNENDED_PREFIX = ARGV[7], ARGV[8]
+local ARGS = {unpack(ARGV, 9)}
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
@@ -97,6 +97,7 @@ local function finish(status, error)
     'expires_at', string.format('%.6f', at + ttl), 'error', error or '')
   leave_waiting_line()
   release_rest()
+  redis.call('ZREM', UNENDED_PREFIX .. field('model'), JOB)
   redis.call('DEL', LEASES, IN_FLIGHT)
   redis.call('EXPIRE', RECORD, ttl + RECORD_KEPT_S)
   redis.call('SET', TOMBSTONE, field('tenant'), 'EX', ttl + RECORD_KEPT_S + TOMBSTONE_KEPT_S)
@@ -110,6 +111,28 @@ local function finish(status, error)
   forget_expired()
   tell_webhook(status, error or '', at, ttl + RECORD_KEPT_S)
   redis.call('HSET', RECORD, 'done_event', emit('done'))
+end
+
+-- Crashes since the shard's last image. Once there are SUSPECT_AFTER, it runs with its worker's engine
+-- to itself, so every further one is its own; after ALONE_ALLOWED of those its job fails. The first
+-- are anybody's: a machine that loses power says nothing about what it was at.
+local SUSPECT_AFTER, ALONE_ALLOWED = 2, 3
+local LOST = '{"code":"worker_lost","title":"Worker lost","detail":' ..
+  '"Workers died while they ran this job and nothing else, as often as is allowed; ' ..
+  'finished images stay."}'
+
+local function crashes_of(shard)
+  return tonumber(redis.call('HGET', EPOCHS, 'crashes:' .. shard) or 0)
+end
+
+local function count_crash(shard, at_least, error)
+  local crashes = math.max(crashes_of(shard) + 1, at_least)
+  redis.call('HSET', EPOCHS, 'crashes:' .. shard, crashes)
+  redis.call('HDEL', LEASES, shard)
+  redis.call('HDEL', IN_FLIGHT, shard)
+  if is_open(field('status')) and crashes >= SUSPECT_AFTER + ALONE_ALLOWED then
+    finish('failed', error)
+  end
 end
 
 -- A job may run for timeout_s at most, by the server's clock.

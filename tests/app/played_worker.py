@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import uuid
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -65,7 +66,7 @@ class PlayedWorker:
 
     def begin(self, job_id: str, shard: int = 0) -> Begun:
         held = self.store.begin_shard(
-            job_id, shard, worker=self.name, engine=self.engine, model_sha256=self.model.sha256
+            job_id, shard, run=uuid.uuid4().hex, engine=self.engine, model_sha256=self.model.sha256
         )
         assert isinstance(held, Begun)
         return held

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
+from chaos.proxy import Proxy
 from tests.app.api_process import ApiProcess
 from tests.app.checks import problem
 from tests.app.played_worker import PlayedWorker
@@ -105,3 +106,37 @@ def test_a_bad_redis_url_stops_the_start_and_is_not_shown(url: str) -> None:
     assert log.startswith("cannot start: REDIS_URL: ")
     assert log.count("\n") == 1
     assert "secret" not in log
+
+
+class CutsAfterExec(Proxy):
+    """Redis has been told to carry a transaction out; nobody will ever hear whether it did."""
+
+    cuts = 0
+
+    def passed(self, data: bytes) -> None:
+        if b"EXEC" in data and b"job_" in data:
+            self.cuts += 1
+            with self.redis.client() as redis:
+                until(lambda: redis.keys("denoised:job:job_*"))
+            self.cut()
+
+    redis: RedisServer
+
+
+def test_a_job_whose_acceptance_was_lost_on_the_way_is_accepted_all_the_same(
+    mortal_redis: RedisServer,
+) -> None:
+    proxy = CutsAfterExec(f"{mortal_redis.folder}/redis.sock")
+    proxy.redis = mortal_redis
+    with (
+        ApiProcess.start(f"redis://127.0.0.1:{proxy.port}/0") as api,
+        api.client() as client,
+        mortal_redis.client() as redis,
+    ):
+        PlayedWorker(redis).announce()
+        response = client.post("/v1/jobs", json={})
+        assert response.status_code == 202
+        there = redis.keys("denoised:job:job_*")
+        assert there == [f"denoised:job:{response.json()['id']}".encode()]
+    assert proxy.cuts == 1
+    proxy.close()

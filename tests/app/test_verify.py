@@ -165,7 +165,7 @@ def test_it_waits_for_the_engine_that_made_it_if_that_lives(
     here = accepted(client, made(engine="engine-2"))
     assert here["engine"] == "engine-2"
     taken = worker.store.begin_shard(
-        here["id"], 0, worker="played", engine="engine-1", model_sha256="a" * 64
+        here["id"], 0, run="r", engine="engine-1", model_sha256="a" * 64
     )
     assert taken == "elsewhere"
     gone = accepted(client, made(engine="engine-3"))

@@ -106,7 +106,7 @@ def test_many_at_once_from_several_front_ends_fill_a_queue_exactly(
 
 
 def begun(redis: Redis, job_id: str) -> Begun:
-    held = JobStore(redis).begin_shard(job_id, 0, worker="w", engine="e", model_sha256="")
+    held = JobStore(redis).begin_shard(job_id, 0, run="w", engine="e", model_sha256="")
     assert isinstance(held, Begun)
     return held
 

@@ -83,7 +83,7 @@ def test_what_was_trimmed_or_is_long_ago_or_is_to_come_cannot_be_told(redis: Red
 def _an_image(redis: Redis, *, index: int) -> str:
     """A job that was begun and has one image; its id."""
     job_id, store = submit(redis, n=40), JobStore(redis)
-    held = store.begin_shard(job_id, 0, worker="w", engine="e", model_sha256="m")
+    held = store.begin_shard(job_id, 0, run="r", engine="e", model_sha256="m")
     assert isinstance(held, Begun)
     manifest = ImageManifest(index=index, pixels_sha256="", bytes=1, width=8, height=8)
     store.commit_image(held, manifest, steps_in_flight=0)

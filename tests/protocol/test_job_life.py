@@ -1,6 +1,7 @@
 """A job's life as a state machine: any order of what workers, clients and crashes may do."""
 
 import tempfile
+import uuid
 from pathlib import Path
 from typing import cast
 
@@ -39,10 +40,12 @@ class JobLife(RuleBasedStateMachine):
         self.images: set[int] = set()
         self.seen = JobState.QUEUED
 
-    @rule(shard=st.integers(0, SHARDS - 1))
-    def begin(self, shard: int) -> None:
+    @rule(shard=st.integers(0, SHARDS - 1), alone=st.booleans())
+    def begin(self, shard: int, alone: bool) -> None:
         """A claim, or a second one after a crash."""
-        held = self.store.begin_shard(self.job_id, shard, worker="w", engine="e", model_sha256="m")
+        held = self.store.begin_shard(
+            self.job_id, shard, run=uuid.uuid4().hex, engine="e", model_sha256="m", alone=alone
+        )
         if isinstance(held, Begun):
             if shard in self.holders:
                 self.zombies.append(self.holders[shard])
@@ -68,6 +71,11 @@ class JobLife(RuleBasedStateMachine):
         assert self._commit(zombie, index) is Commit.FENCED
         self.store.fail_job(self.job_id, zombie.shard, ERROR, epoch=zombie.epoch)
         self.store.leave_shard(zombie)
+
+    @rule(shard=st.integers(0, SHARDS - 1))
+    def crash(self, shard: int) -> None:
+        if shard in self.holders:
+            self.store.crash_shard(self.holders.pop(shard), ERROR)
 
     @rule(shard=st.integers(0, SHARDS - 1), given_back=st.booleans())
     def leave(self, shard: int, given_back: bool) -> None:

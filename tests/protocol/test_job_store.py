@@ -1,6 +1,7 @@
 """The scripts on a real server: every move of a job, and that none happens twice."""
 
 import itertools
+import uuid
 
 import pytest
 from redis import Redis
@@ -15,8 +16,12 @@ from tests.jobs import events, record, request, submit
 ERROR = JobError(code="worker_lost", title="Worker lost", detail="as often as is allowed")
 
 
-def begin(store: JobStore, job_id: str, shard: int = 0, *, engine: str = "e1") -> Begun | NotBegun:
-    return store.begin_shard(job_id, shard, worker="w", engine=engine, model_sha256="m1")
+def begin(
+    store: JobStore, job_id: str, shard: int = 0, *, engine: str = "e1", alone: bool = False
+) -> Begun | NotBegun:
+    return store.begin_shard(
+        job_id, shard, run=uuid.uuid4().hex, engine=engine, model_sha256="m1", alone=alone
+    )
 
 
 def begun(store: JobStore, job_id: str, shard: int = 0) -> Begun:

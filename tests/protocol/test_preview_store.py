@@ -1,5 +1,7 @@
 """Previews on a real server: shown of the first shard that is under way, and only to who looks."""
 
+import uuid
+
 import pytest
 from redis import Redis
 
@@ -15,7 +17,9 @@ def previews(redis: Redis) -> PreviewStore:
 
 
 def begin(redis: Redis, job_id: str, shard: int) -> Begun:
-    held = JobStore(redis).begin_shard(job_id, shard, worker="w", engine="e", model_sha256="m")
+    held = JobStore(redis).begin_shard(
+        job_id, shard, run=uuid.uuid4().hex, engine="e", model_sha256="m"
+    )
     assert isinstance(held, Begun)
     return held
 

@@ -113,6 +113,10 @@ class Receiver:
         """What has come for a path so far."""
         return [told for told in self.told if told["path"] == path and "body" in told]
 
+    def asked(self, start: str) -> int:
+        """How many requests have come for paths that start so."""
+        return sum(told["path"].startswith(start) and "body" in told for told in self.told)
+
     def until_asked(self, path: str, times: int = 1) -> list[dict[str, Any]]:
         until(lambda: len(self.requests(path)) >= times)
         return self.requests(path)

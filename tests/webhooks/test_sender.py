@@ -121,12 +121,13 @@ def test_a_host_that_does_not_answer_holds_no_other_up(
 ) -> None:
     """Its deliveries would fill the sender for longer than this test waits."""
     for k in range(AT_ONE_HOST + 2):
-        succeed(redis, receiver.url(f"/silent?{k}"))
+        succeed(redis, receiver.url(f"/silent?crowd={k}"))
     slow = {"WEBHOOK_TIMEOUT_S": "60", "WEBHOOK_AT_ONCE": str(AT_ONE_HOST + 2)}
     with SenderProcess.start(redis_server.url, sender_dir, **slow):
-        until(lambda: len(receiver.requests("/silent?0")))
+        until(lambda: receiver.asked("/silent?crowd=") == AT_ONE_HOST)
         other = f"http://localhost:{receiver.port}/200?beside"
         until_state(redis, succeed(redis, other), DeliveryState.DELIVERED)
+        assert receiver.asked("/silent?crowd=") == AT_ONE_HOST
 
 
 def test_an_endpoint_that_may_not_be_reached_is_not_and_nothing_is_given_away(

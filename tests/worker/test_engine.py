@@ -19,7 +19,7 @@ from models.unet import UNet
 from tests.conftest import TINY
 from worker.chunks import agreeing_sizes
 from worker.engine import Engine
-from worker.row import EngineFault, Pixels, Row, Ticket
+from worker.row import Dropped, EngineFault, Pixels, Row, Ticket
 from worker.runner import TorchRunner
 
 SCHEDULE = linear_schedule()
@@ -156,20 +156,31 @@ def test_slots_and_tables_are_free_again_after_a_mix_of_plans(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_step_that_raises_fails_its_tickets_and_stops_the_engine(net: UNet) -> None:
-    class Broken(TorchRunner):
-        def step(self, rows: list[Row]) -> None:
-            raise RuntimeError("device lost")
+@pytest.mark.parametrize("error", [RuntimeError, torch.OutOfMemoryError])
+@pytest.mark.parametrize("at", ["step", "collect"])
+def test_a_step_that_raises_fails_those_in_it_and_stops_the_engine(
+    net: UNet, monkeypatch: pytest.MonkeyPatch, at: str, error: type[Exception]
+) -> None:
+    """The others have lost their states, and are not to blame."""
+
+    def broken(rows: list[Row]) -> None:
+        raise error("device lost")
 
     faulted = threading.Event()
-    engine = Engine(Broken(ready(net), device="cpu", slots=16, sizes=(16,)), on_fault=faulted.set)
-    running, waiting = (Images().ticket(DDIM, seed=0, indices=range(2), job=j) for j in "ab")
-    for ticket in (running, waiting):
+    runner = runner_of(net, (16,), slots=16)
+    monkeypatch.setattr(runner, at, broken)
+    engine = Engine(runner, on_fault=faulted.set)
+    running, beside = (Images().ticket(DDIM, seed=0, indices=range(8), job=j) for j in "ab")
+    waiting = Images().ticket(DDIM, seed=0, indices=range(4), job="c")
+    waiting.urgency = 2
+    for ticket in (running, beside, waiting):
         engine.submit(ticket)
     engine.start()
-    for ticket in (running, waiting):
+    for ticket in (running, beside):
         with pytest.raises(EngineFault, match="device lost"):
-            ticket.done.result(timeout=10)
+            ticket.done.result(timeout=60)
+    with pytest.raises(Dropped):
+        waiting.done.result(timeout=60)
     assert faulted.wait(timeout=10)
     engine.join(timeout=10)
     assert not engine.is_alive()

@@ -1,0 +1,93 @@
+"""Every request the client makes. Pure."""
+
+import base64
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from denoised_client.effects import Call
+from denoised_client.errors import UnexpectedAnswer
+from denoised_client.resources import JobSnapshot
+
+Texts = str | Sequence[str] | None  # one of these; None: any
+JOBS = "/v1/jobs"
+PAGE_SIZE = 200
+
+
+def submit(body: Mapping[str, Any]) -> Call:
+    """With a key, so that a request that is sent again makes no second job."""
+    asked = dict(body)
+    headers = {"Idempotency-Key": asked.pop("idempotency_key", None) or uuid.uuid4().hex}
+    if asked.pop("strict", False):
+        headers["Prefer"] = "handling=strict"
+    return Call("POST", JOBS, headers=headers, json=asked)
+
+
+def dry_run(body: Mapping[str, Any]) -> Call:
+    """As `submit`, but nothing is queued."""
+    asked = {name: body[name] for name in body if name not in ("idempotency_key", "strict")}
+    return Call("POST", JOBS, params={"dry_run": "true"}, json=asked)
+
+
+def job(job_id: str, *, wait_s: int = 0) -> Call:
+    """`wait_s`, 60 at most: the service holds its answer until the job is done."""
+    headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
+    return Call("GET", _job_path(job_id), headers=headers, held_s=wait_s)
+
+
+def jobs(*, status: Texts, model: Texts, metadata: Mapping[str, str], token: str | None) -> Call:
+    """A page of the list, newest first."""
+    asked: dict[str, Texts] = {"status": status, "model": model, "page_token": token}
+    asked |= {f"metadata.{key}": value for key, value in metadata.items()}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return Call("GET", JOBS, params={"page_size": PAGE_SIZE, **given})
+
+
+def cancel(job: JobSnapshot) -> Call:
+    """Stop it; finished images stay."""
+    return Call("POST", path_of(job.urls.cancel))
+
+
+def delete(job_id: str) -> Call:
+    """The job, its images and its record."""
+    return Call("DELETE", _job_path(job_id))
+
+
+def image(job_id: str, index: int) -> Call:
+    """A PNG, by absolute index."""
+    return Call("GET", f"{_job_path(job_id)}/images/{index}.png")
+
+
+def get(url: str | None, **params: str | int) -> Call:
+    """A URL that the service gave. Raises UnexpectedAnswer for one elsewhere: our key is not for
+    others."""
+    return Call("GET", path_of(url), params=params)
+
+
+def path_of(url: str | None) -> str:
+    """The URL, if it is a path on the service."""
+    if url is None or not url.startswith("/") or url.startswith("//"):
+        raise UnexpectedAnswer(f"no path on this service: {url}")
+    return url
+
+
+def verify(png: bytes) -> Call:
+    """Sample again what the file says it is."""
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    return Call(
+        "POST", "/v1/verify", headers=headers, json={"image": base64.b64encode(png).decode()}
+    )
+
+
+def model(name: str) -> Call:
+    """One model."""
+    return Call("GET", f"/v1/models/{quote(name, safe='')}")
+
+
+MODELS = Call("GET", "/v1/models")
+STATS = Call("GET", "/v1/stats")
+
+
+def _job_path(job_id: str) -> str:
+    return f"{JOBS}/{quote(job_id, safe='')}"

@@ -1,0 +1,1 @@
+"""`denoised`: the client on the command line."""

@@ -1,0 +1,44 @@
+"""Images to start from: as they are given, and as they are sent. Pure, but for reading files."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+
+@dataclass(frozen=True, slots=True)
+class JobImage:
+    """Image `index` of a job: it is there already and need not be sent."""
+
+    job: str
+    index: int
+
+
+ImageFile = Image.Image | bytes | str | Path  # a picture, a PNG file's bytes, a file's path
+ImageInput = ImageFile | JobImage
+RECIPE = ("parameters", "denoised")  # the text chunks that say how an image was made
+
+
+def as_json(image: ImageInput) -> str | dict[str, str | int]:
+    """Nothing is converted: what does not fit the model, the service refuses, saying what would."""
+    if isinstance(image, JobImage):
+        return {"job": image.job, "index": image.index}
+    return base64.b64encode(as_png(image)).decode()
+
+
+def as_png(image: ImageFile) -> bytes:
+    """The file, a picture's with the recipe it came with. Raises OSError for a path that cannot be
+    read."""
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, str | Path):
+        return Path(image).read_bytes()
+    recipe, file = PngInfo(), io.BytesIO()
+    for name in RECIPE:
+        if name in image.info:
+            recipe.add_text(name, image.info[name])
+    image.save(file, "png", pnginfo=recipe)
+    return file.getvalue()

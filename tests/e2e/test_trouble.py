@@ -1,0 +1,88 @@
+"""A worker and a Redis that is full, gone, or thinks that the worker is dead."""
+
+import signal
+import time
+from pathlib import Path
+from typing import cast
+
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from protocol import keys
+from protocol.messages import SamplerSpec
+from protocol.states import JobState
+from tests.conftest import RedisServer, Workers, until
+from tests.jobs import record, submit
+from worker.leases import LEASE_S
+
+LONG = SamplerSpec(name="ddpm", steps=1000, variance="fixed_small", clip=1.0)
+PATIENCE_S = 120.0
+
+
+def _succeeds(redis: Redis, job_id: str) -> None:
+    until(lambda: record(redis, job_id).status.done, timeout_s=PATIENCE_S)
+    assert record(redis, job_id).status is JobState.SUCCEEDED
+
+
+def test_a_full_redis_is_waited_out_by_the_same_process(
+    redis: Redis, workers: Workers, tiny_model: Path
+) -> None:
+    """Its claims, commits and heartbeats are refused, some of them in a transaction."""
+    process = workers.start(tiny_model)
+    job_id = submit(redis, n=8, sampler=LONG)
+    until(lambda: record(redis, job_id).first_step_at)
+    beats = _good_until(redis)
+    redis.config_set("maxmemory", "1")
+    refused = int(redis.info("stats")["total_error_replies"])
+    until(lambda: int(redis.info("stats")["total_error_replies"]) > refused + 3)
+    redis.config_set("maxmemory", "0")
+    _succeeds(redis, job_id)
+    until(lambda: workers.info(process))
+    assert _good_until(redis) > beats, "it still speaks"
+    after = submit(redis)
+    _succeeds(redis, after)
+
+
+def _good_until(redis: Redis) -> float:
+    """The latest heartbeat's."""
+    latest = redis.zrange(keys.workers(), -1, -1, withscores=True)
+    return cast(list[tuple[bytes, float]], latest)[0][1]
+
+
+def test_a_worker_that_was_frozen_and_is_given_its_own_shard_again_ends_it(
+    redis: Redis, workers: Workers, tiny_model: Path
+) -> None:
+    """What `rq info` would do to the lease meanwhile is done here."""
+    process = workers.start(tiny_model)
+    job_id = submit(redis, n=4, sampler=LONG)
+    until(lambda: record(redis, job_id).first_step_at)
+    process.send_signal(signal.SIGSTOP)
+    queue = Queue("tiny.normal", connection=redis, serializer=JSONSerializer)
+    registry = queue.started_job_registry.key
+    until(lambda: _lapsed(redis, registry), timeout_s=LEASE_S + 5)
+    queue.started_job_registry.cleanup()
+    assert redis.llen(queue.key) == 1
+    process.send_signal(signal.SIGCONT)
+    _succeeds(redis, job_id)
+    assert record(redis, job_id).attempts == 2
+
+
+def _lapsed(redis: Redis, registry: str) -> bool:
+    return bool(redis.zcount(registry, 0, time.time()))
+
+
+def test_sigterm_is_heard_without_a_redis(
+    redis_server: RedisServer, workers: Workers, tiny_model: Path
+) -> None:
+    """What it has not stored by the end of its grace is drawn again elsewhere."""
+    process = workers.start(tiny_model, WORKER_GRACE_S="0.5")
+    with redis_server.client() as redis:
+        job_id = submit(redis, n=32, sampler=LONG)
+        until(lambda: record(redis, job_id).first_step_at)
+        redis_server.kill()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+        redis_server.start()
+        workers.start(tiny_model)
+        _succeeds(redis, job_id)

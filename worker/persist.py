@@ -1,0 +1,32 @@
+"""What was computed is not lost because Redis is away or full."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from redis.exceptions import RedisError
+
+from protocol.trouble import passes
+
+log = logging.getLogger(__name__)
+FIRST_S, LONGEST_S = 0.1, 2.0
+Answer = TypeVar("Answer")
+
+
+def persist(write: Callable[[], Answer], *, leaving: threading.Event) -> Answer:
+    """Repeat an idempotent write until it succeeds; once `leaving` is set, raise what it raises.
+
+    Pauses double from 0.1 to 2 s, each shortened by chance: workers should not come back as one.
+    """
+    pause_s = FIRST_S
+    while True:
+        try:
+            return write()
+        except RedisError as error:
+            if leaving.is_set() or not passes(error):
+                raise
+            log.warning("write refused, again in %.1f s: %s", pause_s, error)
+        leaving.wait(pause_s * random.uniform(0.5, 1.0))
+        pause_s = min(2 * pause_s, LONGEST_S)

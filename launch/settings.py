@@ -46,7 +46,7 @@ def read_up() -> UpSettings:
     try:
         settings = UpSettings()
     except ValidationError as error:
-        raise SettingsError(_one_line(error)) from error
+        raise SettingsError(one_line(error)) from error
     check_model(settings.model)
     return settings
 
@@ -87,7 +87,8 @@ def free_port() -> int:
     return port
 
 
-def _one_line(error: ValidationError) -> str:
+def one_line(error: ValidationError) -> str:
+    """What is wrong with which variable."""
     faults = (f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
     return "; ".join(faults)
 

@@ -128,6 +128,11 @@ def worker_infos() -> str:
     return f"{PREFIX}:worker-infos"
 
 
+def start_fault() -> str:
+    """String: why a worker could not start, said lately."""
+    return f"{PREFIX}:start-fault"
+
+
 def engine(fingerprint: str) -> str:
     """String that lives while a worker of this fingerprint does."""
     return f"{PREFIX}:engine:{fingerprint}"

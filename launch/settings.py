@@ -29,7 +29,7 @@ class UpSettings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     model: Path = ROOT / "models" / "pretrained" / "fashion-mnist"
     redis_url: str | None = None
-    durability: Literal["normal", "strict"] = "normal"
+    durability: Literal["normal", "strict"] = "strict"
 
 
 class DemoSettings(BaseSettings):

@@ -123,7 +123,7 @@ def test_the_way_to_redis_leads_nowhere_else() -> None:
 def test_redis_keeps_every_job_and_drops_none(files: tuple[str, ...]) -> None:
     redis = services(files)["redis"]
     script = redis["command"][-1]
-    fsync = "--appendfsync ${REDIS_APPENDFSYNC:-everysec}"
+    fsync = "--appendfsync ${REDIS_APPENDFSYNC:-always}"
     for flag in ("--appendonly yes", fsync, "--maxmemory-policy noeviction"):
         assert flag in script
     assert "--maxmemory $" in script, "without a limit a full Redis takes the host along"

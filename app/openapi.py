@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 
 from app.errors import ApiError, InvalidRequest
 from app.problems import MEDIA_TYPE, Problem, problem_of
-from app.resources import Preview
+from app.resources.jobs import Preview
 
 FILES = ("image/png", "application/zip")
 SCHEMAS = "#/components/schemas/"

@@ -39,7 +39,8 @@ test: .venv/dev  ## The whole suite: real Redis, real processes, real HTTP.
 test-compose: .venv/dev  ## The containers, where a Docker engine is up: builds, kills, updates. Minutes.
 	$(BIN)/python -m pytest tests/compose --timeout 1200
 
-nightly: .venv/dev  ## The pixel fuzz at length: 1,000 schedules in every precision and mode. Hours.
+nightly: .venv/dev  ## 2,000 requests out of the OpenAPI document; 1,000 schedules of pixels. Hours.
+	API_FUZZ=2000 $(BIN)/python -m pytest tests/app/test_openapi_fuzz.py --timeout 0
 	FUZZ=1000 $(BIN)/python -m pytest tests/worker/test_determinism.py --timeout 0
 
 chaos: .venv/dev  ## 1,000 jobs while everything dies, in minutes. SHORT=1 SEED=

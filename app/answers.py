@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from app.events import JobEvents
 from app.jobs import JobService
 from app.prefer import Preferences
-from app.resources import Job
+from app.resources.jobs import Job
 from app.views import retry_after_s
 
 UNDONE = {"Retry-After": {"description": "While not done.", "schema": {"type": "integer"}}}

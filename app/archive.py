@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from app import etags
 from app.zip_stream import Layout, ZipStream
 from protocol.image_store import ImageStore
-from protocol.job_store import JobRecord, JobStore
+from protocol.job_record import JobRecord
+from protocol.job_store import JobStore
 from protocol.messages import ImageManifest
 
 FORMAT = b"1"  # one more whenever the same images make other bytes

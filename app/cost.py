@@ -2,7 +2,7 @@
 
 import math
 
-from app.resources import Cost, DryRun, ModelRef
+from app.resources.jobs import Cost, DryRun, ModelRef
 from protocol.messages import JobRequest, ModelInfo
 
 OVERHEAD_BYTES = 900  # an image's text chunks, its manifest, and what Redis needs to hold both

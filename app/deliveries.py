@@ -11,10 +11,11 @@ from redis import Redis
 from app.errors import DeliveryNotFound, FieldError, InvalidRequest
 from app.page_tokens import seal, unseal
 from app.records import find
-from app.resources import Delivery, DeliveryAttempt, DeliveryList, DeliveryUrls
+from app.resources.deliveries import Delivery, DeliveryAttempt, DeliveryList, DeliveryUrls
 from app.views import url_of
 from protocol import webhook_store
-from protocol.job_store import DEFAULT_TENANT, JobStore
+from protocol.job_record import DEFAULT_TENANT
+from protocol.job_store import JobStore
 from protocol.webhook_policy import WebhookPolicy
 from protocol.webhook_store import WebhookStore
 

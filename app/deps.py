@@ -21,6 +21,7 @@ from app.keys import Caller
 from app.models import ModelService
 from app.prefer import Preferences
 from app.ranges import Conditions, conditions
+from app.submissions import SubmissionService
 from protocol.event_log import EventLog
 from protocol.messages import (
     DELIVERY_ID_PATTERN,
@@ -61,11 +62,16 @@ async def admins_only(caller: Annotated[Caller, Depends(caller)]) -> None:
 Tenant = Annotated[str, Depends(_tenant)]
 
 
-async def _jobs(
-    request: Request, tenant: Tenant, caller: Annotated[Caller, Depends(caller)]
-) -> JobService:
+async def _jobs(request: Request, tenant: Tenant) -> JobService:
     jobs: JobService = request.state.jobs
-    return jobs.of(tenant, caller.quotas)
+    return jobs.of(tenant)
+
+
+async def _submissions(
+    request: Request, caller: Annotated[Caller, Depends(caller)]
+) -> SubmissionService:
+    submissions: SubmissionService = request.state.submissions
+    return submissions.of(caller.name, caller.quotas)
 
 
 async def _images(request: Request, tenant: Tenant) -> ImageService:
@@ -165,6 +171,7 @@ async def metadata_filters(request: Request) -> list[tuple[str, str]]:
 
 
 Jobs = Annotated[JobService, Depends(_jobs)]
+Submissions = Annotated[SubmissionService, Depends(_submissions)]
 Images = Annotated[ImageService, Depends(_images)]
 Deliveries = Annotated[DeliveryService, Depends(_deliveries)]
 Models = Annotated[ModelService, Depends(_models)]

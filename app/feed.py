@@ -11,7 +11,7 @@ from app.errors import ApiError
 from app.events import JobEvents
 from app.job_source import JobSource, Sight
 from app.listener import Listener
-from app.resources import Image, Preview
+from app.resources.jobs import Image, Preview
 from app.sse import written
 from protocol.event_log import JobEvent, StreamId
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
+from pydantic import WithJsonSchema
 
 from app.errors import MalformedKey
 from protocol.idempotency import Once
@@ -14,6 +15,7 @@ from protocol.idempotency import Once
 MAX_CHARS = 255
 QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # RFC 9651, 3.3.3
 BARE = re.compile(r"[!#-\[\]-~]+")
+FIELD = r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-\[\]-~]{1,255})$'  # of both, for the document
 REPLAYED = "Idempotency-Replayed"
 
 
@@ -33,17 +35,19 @@ class Named:
 
 async def _named(
     request: Request,
-    fields: Annotated[
-        list[str] | None,
+    _: Annotated[  # for the document: of several fields FastAPI would take the last
+        str,
+        WithJsonSchema({"type": "string", "pattern": FIELD}),
         Header(
             alias="Idempotency-Key",
             description="A name of your own for this submission, 255 characters at most, quoted or "
             "bare. For 24 hours the same body under the same key is the same job, not a second "
             "one: send it again whenever an answer was lost.",
-            examples=[['"8e03978e-40d5-43dd-bc93-6894a57f9324"']],
+            examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
         ),
-    ] = None,
+    ] = "",
 ) -> Named | None:
+    fields = request.headers.getlist("Idempotency-Key")
     return Named(parse(fields), await request.json()) if fields else None
 
 

@@ -3,7 +3,8 @@
 import re
 
 from app import page_tokens
-from protocol.job_store import JobRecord, JobStore
+from protocol.job_record import JobRecord
+from protocol.job_store import JobStore
 from protocol.messages import ImageManifest
 
 POSITION = re.compile(r"(\d{1,10})\.(\d{1,6})")  # the next index, and how many images came before

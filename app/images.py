@@ -12,7 +12,8 @@ from app.image_pages import page_of
 from app.records import find_unexpired
 from app.views import listed
 from protocol.image_store import RedisImageStore
-from protocol.job_store import DEFAULT_TENANT, JobRecord, JobStore
+from protocol.job_record import DEFAULT_TENANT, JobRecord
+from protocol.job_store import JobStore
 from protocol.messages import ImageManifest
 from protocol.preview_store import PreviewStore
 

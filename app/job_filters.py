@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from protocol.job_store import JobRecord
+from protocol.job_record import JobRecord
 from protocol.states import JobState
 
 Texts = frozenset[str]

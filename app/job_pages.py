@@ -7,10 +7,10 @@ from redis import Redis
 
 from app import page_tokens
 from app.job_filters import JobFilters
-from app.resources import JobItem, JobPage
+from app.resources.jobs import JobItem, JobPage
 from app.views import Findings, item_view, status_of
 from protocol.job_list import JobList
-from protocol.job_store import JobRecord
+from protocol.job_record import JobRecord
 from protocol.messages import JOB_ID_PATTERN
 
 BATCH, BATCHES = 100, 10  # of jobs that a page with filters looks at

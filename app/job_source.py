@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.images import ImageService
 from app.jobs import JobService
-from app.resources import Image, Preview
+from app.resources.jobs import Image, Preview
 from app.views import preview_url
 from protocol.event_log import EventLog, JobEvent, StreamId
 

@@ -1,133 +1,40 @@
-"""What can be done with jobs. Sync: handlers call it from a thread."""
+"""What can be done with jobs that are there. Sync: handlers call it from a thread."""
 
 import copy
-import secrets
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable
 from typing import Self
 
-import uuid_utils
 from redis import Redis
-from redis.client import Pipeline
-from redis.exceptions import ConnectionError, TimeoutError
 
-from app import tasks
-from app.cost import dry_run
-from app.errors import IdempotencyKeyReused, NoWorker
-from app.idempotency import Named
-from app.images import ImageService
 from app.job_filters import JobFilters
 from app.job_pages import JobPages
-from app.keys import NO_QUOTAS, Quotas
-from app.quotas import bounds_of, refusal
 from app.records import find
-from app.resolve import choose_model, resolve
-from app.resources import DryRun, Image, Job, JobPage
-from app.room import Room, bytes_of_image
-from app.schemas import JobSubmission
-from app.source_images import SourceImages
-from app.verify import SOURCE, Verifier, to_verify
+from app.resources.jobs import Image, Job, JobPage
+from app.verify import Verifier
 from app.views import Findings, image_view, job_view, listed, status_of
-from protocol.admission import Bound, NotAdmitted
 from protocol.event_log import StreamId
-from protocol.idempotency import NameTaken, Once
-from protocol.job_store import DEFAULT_TENANT, JobRecord, JobStore
-from protocol.messages import MAX_SEED, Claim, JobRequest, ModelInfo
-from protocol.registry import Registry
+from protocol.job_record import DEFAULT_TENANT, JobRecord
+from protocol.job_store import JobStore
 from protocol.shard_queue import ShardQueue
 from protocol.states import JobState
-from protocol.webhook_policy import WebhookPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A job that is in Redis: by this submission, or by an earlier one of the same name."""
-
-    job_id: str
-    replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Resolved:
-    """A job as it would run, with the pixels that its chains start from, or that it verifies."""
-
-    request: JobRequest
-    model: ModelInfo
-    pixels: Mapping[str, bytes]
-    claim: Claim | None = None
-    engine: str = ""  # that alone may begin it
 
 
 class JobService:
-    """Submit, read, list, cancel, delete, as a tenant may.
-
-    `submitting` is the client that never repeats.
-    """
+    """Read, list, cancel, delete, as a tenant may."""
 
     tenant = DEFAULT_TENANT
-    quotas = NO_QUOTAS
 
-    def __init__(
-        self,
-        redis: Redis,
-        *,
-        submitting: Redis,
-        webhook_policy: WebhookPolicy,
-        max_queued_images: int | None = None,
-    ) -> None:
-        self._submitting, self._webhook_policy = submitting, webhook_policy
-        self._max_queued_images = max_queued_images
-        self._room = Room(redis)
+    def __init__(self, redis: Redis) -> None:
         self._store = JobStore(redis)
-        self._submit_store = JobStore(submitting)
-        self._registry = Registry(redis)
-        self._images = ImageService(redis)
         self._pages = JobPages(redis)
         self._verifier = Verifier(redis)
 
-    def of(self, tenant: str, quotas: Quotas = NO_QUOTAS) -> Self:
+    def of(self, tenant: str) -> Self:
         """The same for another tenant, who sees jobs of its own alone."""
         theirs = copy.copy(self)
-        theirs.tenant, theirs._images = tenant, self._images.of(tenant)
-        theirs.quotas = quotas
+        theirs.tenant = tenant
         return theirs
-
-    def submit(self, asked: JobSubmission, *, strict: bool, named: Named | None = None) -> Accepted:
-        """Queue a job, once it is in Redis; or find the one that was queued under this name.
-
-        Raises InvalidRequest; InvalidImage; IdempotencyKeyReused; NoWorker where nobody could ever
-        tell what the model is, or, if `strict`, where nobody serves it now; QuotaExceeded,
-        QueueFull, StorageFull.
-        """
-        once = None if named is None else named.once(self.tenant)
-        while True:
-            earlier = None if once is None else self._submitted(once)
-            if earlier is not None:
-                return Accepted(earlier, replayed=True)
-            with suppress(NameTaken):  # by somebody who was faster
-                return Accepted(self._enqueue(self._resolved(asked, strict=strict), once))
-
-    def rehearse(self, asked: JobSubmission, *, strict: bool) -> DryRun:
-        """What `submit` would queue, and what it would cost. Raises like it."""
-        resolved = self._resolved(asked, strict=strict)
-        return dry_run(resolved.request, resolved.model)
-
-    def verify(self, png: bytes, *, strict: bool) -> str:
-        """Queue a job that makes an image again as its file tells, and return its id.
-
-        It waits for the engine that made it, if one of that lives. Raises like `submit`.
-        """
-        wanted = to_verify(png, self._registry.models())
-        self._serve(wanted.model.name, strict=strict)
-        lives = wanted.claim.engine in self._engines(wanted.model.name)
-        engine = wanted.claim.engine if lives else ""
-        pixels = {SOURCE: wanted.pixels}
-        return self._enqueue(
-            _Resolved(wanted.request, wanted.model, pixels, claim=wanted.claim, engine=engine)
-        )
 
     def page(self, wanted: JobFilters, *, size: int, token: str | None) -> JobPage:
         """The tenant's jobs, newest first. Raises InvalidRequest for a token of another list."""
@@ -173,69 +80,6 @@ class JobService:
     def _view(self, record: JobRecord) -> Job:
         now = time.time()
         return job_view(record, self._findings(record, now=now), now=now)
-
-    def _resolved(self, asked: JobSubmission, *, strict: bool) -> _Resolved:
-        model = choose_model(asked.model, self._registry.models())
-        seed = secrets.randbelow(MAX_SEED + 1)
-        request = resolve(asked, model, seed=seed, webhook_policy=self._webhook_policy)
-        self._serve(model.name, strict=strict)
-        sources = SourceImages(self._images).read(tasks.images_of(asked), model)
-        described = {name: source.described for name, source in sources.items()}
-        pixels = {name: source.pixels for name, source in sources.items()}
-        return _Resolved(request.model_copy(update=described), model, pixels)
-
-    def _submitted(self, once: Once) -> str | None:
-        """The job of this name. Raises IdempotencyKeyReused where it was asked for differently."""
-        found = once.find(self._store.redis)
-        if found is not None and found.body_sha256 != once.body_sha256:
-            raise IdempotencyKeyReused
-        return None if found is None else found.job_id
-
-    def _serve(self, model: str, *, strict: bool) -> None:
-        if strict and not self._engines(model):
-            raise NoWorker(f"No live worker serves {model}.")
-
-    def _engines(self, model: str) -> set[str]:
-        """Of the live workers of a model."""
-        return {live.engine for live in self._registry.live_workers() if live.model == model}
-
-    def _enqueue(self, resolved: _Resolved, once: Once | None = None) -> str:
-        """The new job's id. No refusal for want of room rests on a figure a second old."""
-        request = resolved.request
-        job_id = f"job_{uuid_utils.uuid7().hex}"
-        queue = ShardQueue(self._submitting, request.model, request.priority)
-
-        def first_shards(pipe: Pipeline) -> None:
-            queue.enqueue_first(job_id, request.n, pipe)
-
-        submit = partial(
-            self._submit_store.submit,
-            job_id,
-            request,
-            model_sha256=resolved.model.sha256,
-            created_at=time.time(),
-            tenant=self.tenant,
-            sources=resolved.pixels,
-            image_bytes=bytes_of_image(request, resolved.model),
-            claim=resolved.claim,
-            engine=resolved.engine,
-            once=once,
-            enqueue=first_shards,
-        )
-        for last in (False, True):
-            room = self._room.left(now=last)
-            bounds = bounds_of(self.quotas, queue=self._max_queued_images, room=room)
-            try:
-                submit(bounds=bounds)
-                break
-            except NotAdmitted as error:
-                if last or error.bound is not Bound.ROOM:
-                    raise refusal(error, bounds, n=request.n) from error
-            except (ConnectionError, TimeoutError):
-                if self._store.get(job_id) is None:  # only its answer may have been lost
-                    raise
-                break
-        return job_id
 
     def _findings(self, record: JobRecord, *, now: float) -> Findings:
         """One more round trip for each thing that this state can have."""

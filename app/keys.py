@@ -26,7 +26,7 @@ from pydantic import (
     ValidationError,
 )
 
-from protocol.job_store import DEFAULT_TENANT
+from protocol.job_record import DEFAULT_TENANT
 from protocol.messages import SHA256_PATTERN
 
 log = logging.getLogger(__name__)

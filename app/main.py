@@ -28,6 +28,7 @@ from app.openapi import DESCRIPTION, DocumentedAPI, documented
 from app.routers import images, jobs, models, operations, streams, system, verify, webhooks
 from app.settings import Settings
 from app.stats import StatsService
+from app.submissions import SubmissionService
 from protocol.event_log import EventLog
 from protocol.rate_limiter import RateLimiter
 from protocol.registry import Registry
@@ -70,6 +71,7 @@ class State(TypedDict):
 
     redis: Redis
     jobs: JobService
+    submissions: SubmissionService
     images: ImageService
     deliveries: DeliveryService
     models: ModelService
@@ -138,11 +140,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[State]:
     try:
         yield State(
             redis=redis,
-            jobs=JobService(
+            jobs=JobService(redis),
+            submissions=SubmissionService(
                 redis,
                 submitting=submitting,
                 webhook_policy=policy,
-                max_queued_images=app.state.settings.max_queued_images,
+                max_queued_images=settings.max_queued_images,
             ),
             images=ImageService(redis),
             deliveries=DeliveryService(redis, policy=policy),

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from app.events import JobEvents
-from app.resources import Stats
+from app.resources.system import Stats
 from app.stats import StatsService
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -1,7 +1,7 @@
 """Which models there are and who serves them, from the registry the workers keep."""
 
 from app.errors import ModelNotFound
-from app.resources import Model, ModelWorker
+from app.resources.models import Model, ModelWorker
 from protocol.messages import ModelInfo, WorkerInfo
 from protocol.registry import Registry
 

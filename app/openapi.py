@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 
 from app.errors import ApiError, InvalidRequest
 from app.problems import MEDIA_TYPE, Problem, problem_of
-from app.resources import Preview
+from app.resources.jobs import Preview
 
 FILES = ("image/png", "application/zip")
 SCHEMAS = "#/components/schemas/"
@@ -55,7 +55,8 @@ def _simplify(operation: dict[str, Any]) -> None:
     """A header that may be sent in several lines is one text; a file is bytes, not text."""
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "header":
-            parameter["schema"] = {"type": "string"}
+            told = {k: v for k, v in parameter["schema"].items() if k == "pattern"}
+            parameter["schema"] = {"type": "string", **told}
     for response in operation["responses"].values():
         for media_type, content in response.get("content", {}).items():
             if media_type in FILES:

@@ -4,7 +4,8 @@ import time
 
 from app.errors import Expired, JobNotFound
 from app.views import status_of
-from protocol.job_store import JobRecord, JobStore
+from protocol.job_record import JobRecord
+from protocol.job_store import JobStore
 from protocol.states import JobState
 
 

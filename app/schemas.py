@@ -150,7 +150,9 @@ ImageToStartFrom = Annotated[
 ]
 
 
-EndpointUrl = Annotated[str, Field(max_length=MAX_URL_CHARACTERS)]
+EndpointUrl = Annotated[
+    str, Field(max_length=MAX_URL_CHARACTERS, json_schema_extra={"format": "uri"})
+]
 
 
 class WebhookChoice(Submitted):

@@ -2,7 +2,7 @@
 
 from redis import Redis
 
-from app.resources import QueueStats, Stats, TenantStats, WorkerStats
+from app.resources.system import QueueStats, Stats, TenantStats, WorkerStats
 from protocol.job_store import JobStore
 from protocol.messages import Priority, WorkerInfo, WorkerLoad
 from protocol.registry import Registry

@@ -4,8 +4,8 @@ from typing import Literal
 
 from PIL import Image, ImageChops
 
-from app.resources import Verification
-from protocol.job_store import JobRecord
+from app.resources.jobs import Verification
+from protocol.job_record import JobRecord
 from protocol.messages import Claim
 
 EDITED = "The file's pixels are not those its own text tells of: it was changed after it was made."

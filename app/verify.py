@@ -10,10 +10,11 @@ from app.errors import FieldError, InvalidImage, InvalidRequest
 from app.png_input import NotThisImage, pixels_of
 from app.recipes import Recipe, recipe_of, request_of, within_image
 from app.resolve import choose_model
-from app.resources import Verification
+from app.resources.jobs import Verification
 from app.verdicts import largest_difference, verdict
 from protocol.image_store import RedisImageStore
-from protocol.job_store import JobRecord, JobStore
+from protocol.job_record import JobRecord
+from protocol.job_store import JobStore
 from protocol.messages import Claim, ImageManifest, JobRequest, ModelInfo
 
 SOURCE = "image"  # the name under which the pixels lie beside the job

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.problems import type_of
-from app.resources import (
+from app.resources.jobs import (
     Image,
     Job,
     JobItem,
@@ -17,7 +17,7 @@ from app.resources import (
     Progress,
     Verification,
 )
-from protocol.job_store import JobRecord
+from protocol.job_record import JobRecord
 from protocol.messages import ImageManifest, JobError
 from protocol.states import JobState
 

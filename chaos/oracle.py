@@ -16,7 +16,8 @@ from rq.serializers import JSONSerializer
 from chaos.client import Entry
 from protocol import keys
 from protocol.image_store import RedisImageStore
-from protocol.job_store import JobRecord, JobStore
+from protocol.job_record import JobRecord
+from protocol.job_store import JobStore
 from protocol.messages import SamplerSpec
 from protocol.shard_queue import queue_names
 from protocol.states import JobState

@@ -7,7 +7,7 @@ from typing import cast
 from redis import Redis
 
 from protocol import keys
-from protocol.job_store import JobRecord, record_of
+from protocol.job_record import JobRecord, record_of
 from protocol.states import JobState
 
 

@@ -1,24 +1,17 @@
-"""The job's record in Redis: submitted in one transaction, moved on by scripts alone."""
+"""Jobs in Redis once they are there: read, and moved on by scripts alone."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from redis import Redis
-from redis.client import Pipeline
 
-from protocol import keys, webhook_store
-from protocol.admission import NO_BOUNDS, Admission, Bounds
-from protocol.event_log import StreamId
-from protocol.idempotency import Once, taken_if_lost
-from protocol.messages import Claim, ImageManifest, JobAbout, JobError, JobRequest
+from protocol import keys
+from protocol.job_record import JobRecord, record_of
+from protocol.job_scripts import JobScripts
+from protocol.messages import ImageManifest, JobError, JobRequest
 from protocol.states import JobState
-
-LUA = Path(__file__).parent / "lua"
-DEFAULT_TENANT = "default"
-JOB_BYTES = 16_384  # of a record, its shards in RQ and what belongs to them, about
 
 
 class Commit(StrEnum):
@@ -49,110 +42,13 @@ class NotBegun(StrEnum):
     SUSPECT = "suspect"  # workers have died of it, or beside it: only with an engine to itself
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
-    """A job as it stands. Times are seconds since the epoch, by Redis's clock once it began."""
-
-    id: str
-    tenant: str
-    status: JobState
-    request: JobRequest
-    model_sha256: str
-    engine: str | None
-    images_done: int
-    attempts: int
-    error: JobError | None
-    created_at: float
-    started_at: float | None
-    first_step_at: float | None
-    finished_at: float | None
-    expires_at: float | None
-    done_event: StreamId | None  # of the event that told its end
-    claim: Claim | None = None  # of the image it is to verify
-
-
 class JobStore:
-    """All that is ever written of a job. Every method is one round trip, but for `submit` once."""
+    """What is read of a job, and all that is written after its submission. Every method is one
+    round trip."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self._admission = Admission(redis)
-        prelude = (LUA / "prelude.lua").read_text()
-        self._scripts = {
-            path.stem: redis.register_script(prelude + path.read_text())
-            for path in LUA.glob("*.lua")
-            if path.stem != "prelude"
-        }
-
-    def submit(
-        self,
-        job_id: str,
-        request: JobRequest,
-        *,
-        model_sha256: str,
-        created_at: float,
-        tenant: str = DEFAULT_TENANT,
-        sources: Mapping[str, bytes] | None = None,
-        bounds: Bounds = NO_BOUNDS,
-        image_bytes: int = 0,
-        claim: Claim | None = None,
-        engine: str = "",
-        once: Once | None = None,
-        enqueue: Callable[[Pipeline], None],
-    ) -> None:
-        """Record the job and whatever `enqueue` adds, in one script: all of it, or nothing.
-
-        `sources` are the pixels of the request's own, by the same names; of a job that verifies an
-        image, those of the image. `engine` pins the job before its first claim does. `image_bytes`
-        is what each of its images will take. Raises NotAdmitted where that would pass the bounds;
-        NameTaken where `once` was used before: nothing was written, or it was, by this call, whose
-        answer was lost.
-        """
-        sources = sources or {}
-        with taken_if_lost(once), self.redis.pipeline(transaction=True) as pipe:
-            pipe.multi()
-            pipe.hset(
-                keys.job(job_id),
-                mapping={
-                    "status": JobState.QUEUED,
-                    "request": request.model_dump_json(),
-                    "tenant": tenant,
-                    "model": request.model,
-                    "priority": request.priority,
-                    "n": request.n,
-                    "image_bytes": image_bytes,
-                    "counted": 1,
-                    "ttl_s": request.ttl_s,
-                    "timeout_s": request.timeout_s or "",
-                    "model_sha256": model_sha256,
-                    "engine": engine,
-                    "images_done": 0,
-                    "attempts": 0,
-                    "error": "",
-                    "created_at": f"{created_at:.6f}",
-                    "claim": "" if claim is None else claim.model_dump_json(),
-                    **_webhook_fields(request),
-                },
-            )
-            for name, pixels in sources.items():
-                pipe.hset(keys.sources(job_id), name, pixels)
-            pipe.zadd(keys.jobs(tenant), {job_id: 0})
-            pipe.zadd(keys.waiting(request.model), {job_id: created_at})
-            pipe.zadd(keys.unended(request.model), {job_id: created_at})
-            enqueue(pipe)
-            pipe.lpush(keys.wake(request.model), 1)
-            pipe.ltrim(keys.wake(request.model), 0, keys.WAKE_HINTS - 1)
-            if once is not None:
-                once.take(pipe, job_id)
-            self._admission.execute(
-                pipe,
-                request,
-                tenant=tenant,
-                bounds=bounds,
-                image_bytes=image_bytes,
-                job_bytes=JOB_BYTES + sum(map(len, sources.values())),
-                once=once,
-            )
+        self._run = JobScripts(redis).run
 
     def get(self, job_id: str) -> JobRecord | None:
         """The record, or None where there is none (any more)."""
@@ -269,71 +165,3 @@ class JobStore:
         own = (keys.watched(job_id), keys.previews(job_id))
         before = self._run("delete_job", job_id, *own)
         return None if before is None else JobState(before.decode())
-
-    def _run(self, script: str, job_id: str, *args: Any) -> Any:
-        return self._scripts[script](
-            keys=[
-                keys.job(job_id),
-                keys.images(job_id),
-                keys.epochs(job_id),
-                keys.leases(job_id),
-                keys.in_flight(job_id),
-                keys.events(),
-                keys.tombstone(job_id),
-                keys.sources(job_id),
-                keys.expiring(),
-                keys.delivery(webhook_store.of_job(job_id)),
-                keys.deliveries_due(),
-                keys.queued(),
-            ],
-            args=[
-                job_id,
-                keys.RECORD_KEPT_S,
-                keys.TOMBSTONE_KEPT_S,
-                keys.png_prefix(job_id),
-                keys.IMAGES_PER_BUCKET,
-                keys.waiting(""),
-                keys.jobs(""),
-                keys.unended(""),
-                *args,
-            ],
-        )
-
-
-def _webhook_fields(request: JobRequest) -> Mapping[Any, str]:
-    """What the script that ends the job needs to tell of it."""
-    if request.webhook is None:
-        return {}
-    about = JobAbout(task=request.task, model=request.model, metadata=request.metadata)
-    return {
-        "webhook_url": request.webhook.url,
-        "webhook_events": ",".join(request.webhook.events),
-        "webhook_about": about.model_dump_json(),
-    }
-
-
-def record_of(job_id: str, raw: Mapping[bytes, bytes]) -> JobRecord:
-    """What the hash in Redis says."""
-    text = {name.decode(): value.decode() for name, value in raw.items()}
-
-    def time_of(name: str) -> float | None:
-        return float(text[name]) if text.get(name) else None
-
-    return JobRecord(
-        id=job_id,
-        tenant=text["tenant"],
-        status=JobState(text["status"]),
-        request=JobRequest.model_validate_json(text["request"]),
-        model_sha256=text["model_sha256"],
-        engine=text["engine"] or None,
-        images_done=int(text["images_done"]),
-        attempts=int(text["attempts"]),
-        error=JobError.model_validate_json(text["error"]) if text["error"] else None,
-        created_at=float(text["created_at"]),
-        started_at=time_of("started_at"),
-        first_step_at=time_of("first_step_at"),
-        finished_at=time_of("finished_at"),
-        expires_at=time_of("expires_at"),
-        done_event=StreamId.parse(text.get("done_event", "")),
-        claim=Claim.model_validate_json(text["claim"]) if text.get("claim") else None,
-    )

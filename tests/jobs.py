@@ -7,7 +7,9 @@ from typing import Any, cast
 from redis import Redis
 
 from protocol import keys
-from protocol.job_store import JobRecord, JobStore
+from protocol.job_intake import JobIntake
+from protocol.job_record import JobRecord
+from protocol.job_store import JobStore
 from protocol.messages import JobRequest, Output, Priority, SamplerSpec
 from protocol.shard_queue import ShardQueue
 
@@ -38,7 +40,7 @@ def submit(redis: Redis, **changes: Any) -> str:
     wanted = request(**changes)
     job_id = f"job_{uuid.uuid4().hex}"
     queue = ShardQueue(redis, wanted.model, wanted.priority)
-    JobStore(redis).submit(
+    JobIntake(redis).submit(
         job_id,
         wanted,
         model_sha256="",

@@ -13,7 +13,8 @@ from rq import Queue
 from rq.worker_registration import clean_worker_registry
 
 from protocol import keys
-from protocol.job_store import JobRecord, JobStore
+from protocol.job_record import JobRecord
+from protocol.job_store import JobStore
 from protocol.registry import Registry
 from protocol.shard_queue import OUTSTANDING, ShardQueue, shards_of, slots_of
 

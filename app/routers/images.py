@@ -17,7 +17,7 @@ from app.errors import (
 )
 from app.openapi import documented
 from app.ranges import cut
-from app.resources import ImagePage
+from app.resources.jobs import ImagePage
 from app.views import image_view
 from protocol.messages import MAX_INDEX
 

@@ -15,6 +15,7 @@ from app.deps import (
     MetadataFilters,
     PageToken,
     Prefer,
+    Submissions,
     json_only,
 )
 from app.errors import (
@@ -39,7 +40,7 @@ from app.etags import IfNoneMatch
 from app.idempotency import REPLAYED, IdempotencyKey
 from app.job_filters import JobFilters
 from app.openapi import documented
-from app.resources import DryRun, Job, JobPage
+from app.resources.jobs import DryRun, Job, JobPage
 from app.schemas import JobSubmission
 from protocol.messages import MODEL_NAME_PATTERN
 from protocol.states import JobState
@@ -103,6 +104,7 @@ Rehearsal = Annotated[
 async def submit(
     submission: JobSubmission,
     response: Response,
+    submissions: Submissions,
     jobs: Jobs,
     events: Events,
     prefer: Prefer,
@@ -111,9 +113,11 @@ async def submit(
 ) -> Job | Response:
     """Queue n images of a seed. Everything left out is resolved, and told in `request`."""
     if dry_run:
-        rehearsed = await run_in_threadpool(jobs.rehearse, submission, strict=prefer.strict)
+        rehearsed = await run_in_threadpool(submissions.rehearse, submission, strict=prefer.strict)
         return JSONResponse(rehearsed.model_dump(mode="json"))
-    accepted = await run_in_threadpool(jobs.submit, submission, strict=prefer.strict, named=named)
+    accepted = await run_in_threadpool(
+        submissions.submit, submission, strict=prefer.strict, named=named
+    )
     if accepted.replayed:
         response.headers[REPLAYED] = "true"
     return await answers.accepted(accepted.job_id, response, jobs, events, prefer)

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from app.deps import ModelName, Models
 from app.errors import InvalidRequest, ModelNotFound, RedisUnavailable
 from app.openapi import documented
-from app.resources import Model, ModelList
+from app.resources.models import Model, ModelList
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

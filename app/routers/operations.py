@@ -7,7 +7,7 @@ from app.deps import Events, admins_only
 from app.errors import Forbidden, RedisUnavailable
 from app.metrics import MEDIA_TYPE, Metrics
 from app.openapi import documented
-from app.resources import Stats
+from app.resources.system import Stats
 from app.stats import StatsService
 
 router = APIRouter(tags=["operations"], dependencies=[Depends(admins_only)])

@@ -33,13 +33,29 @@ event: done
 data: {"id":"job_01a2...","status":"succeeded","done":true, ...}
 id: 1790000001007-1
 """
+EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["snapshot", "progress", "image", "preview", "done"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string"},
+        "retry": {"type": "integer"},
+    },
+    "required": ["event", "data"],
+}
 STREAM = {
     "description": "Events until the job is done. `snapshot`, `progress` and `done` carry a whole "
     "Job, `image` an Image, `preview` a Preview.",
     "headers": {
         name: {"schema": {"type": "string", "enum": [value]}} for name, value in HEADERS.items()
     },
-    "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}},
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "array", "items": EVENT},
+            "itemSchema": EVENT,
+            "example": EXAMPLE,
+        }
+    },
 }
 LastEventId = Annotated[
     str,

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from app.deps import Models, RedisClient
 from app.errors import NoWorker, RedisUnavailable
 from app.openapi import documented
-from app.resources import Health
+from app.resources.system import Health
 
 router = APIRouter(tags=["system"])
 

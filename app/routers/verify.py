@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app import answers
 from app.answers import ACCEPTED, DONE_IN_TIME
-from app.deps import Events, Jobs, Prefer, is_json, media_type
+from app.deps import Events, Jobs, Prefer, Submissions, is_json, media_type
 from app.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -28,7 +28,7 @@ from app.errors import (
 from app.openapi import documented
 from app.png_input import NotThisImage, from_base64
 from app.problems import field_error
-from app.resources import Job
+from app.resources.jobs import Job
 from app.schemas import ImageToVerify
 
 router = APIRouter(prefix="/v1/verify", tags=["verify"])
@@ -90,10 +90,11 @@ def _png_in(body: bytes) -> bytes:
 async def verify(
     png: Annotated[bytes, Depends(_png)],
     response: Response,
+    submissions: Submissions,
     jobs: Jobs,
     events: Events,
     prefer: Prefer,
 ) -> Job:
     """Sampled once more from what its text chunk `denoised` tells, and compared."""
-    job_id = await run_in_threadpool(jobs.verify, png, strict=prefer.strict)
+    job_id = await run_in_threadpool(submissions.verify, png, strict=prefer.strict)
     return await answers.accepted(job_id, response, jobs, events, prefer)

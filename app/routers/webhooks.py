@@ -18,7 +18,7 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.openapi import documented
-from app.resources import Delivery, DeliveryList
+from app.resources.deliveries import Delivery, DeliveryList
 from app.schemas import WebhookTest
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])

@@ -12,8 +12,8 @@ from redis import Redis
 from starlette.testclient import TestClient
 
 from app.idempotency import Named
-from app.jobs import JobService
 from app.schemas import JobSubmission
+from app.submissions import SubmissionService
 from protocol import keys
 from protocol.webhook_policy import WebhookPolicy
 from tests.app.api_process import ApiProcess
@@ -165,9 +165,9 @@ def test_the_replay_of_a_job_that_was_deleted_finds_none(
 
 
 def test_keys_of_one_tenant_mean_nothing_to_another(redis: Redis, worker: PlayedWorker) -> None:
-    jobs = JobService(redis, submitting=redis, webhook_policy=WebhookPolicy())
+    submissions = SubmissionService(redis, submitting=redis, webhook_policy=WebhookPolicy())
     accepted = [
-        jobs.of(tenant).submit(JobSubmission(), strict=False, named=Named("k", {}))
+        submissions.of(tenant).submit(JobSubmission(), strict=False, named=Named("k", {}))
         for tenant in ("ann", "bob", "ann")
     ]
     assert [one.replayed for one in accepted] == [False, False, True]

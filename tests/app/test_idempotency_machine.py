@@ -13,6 +13,7 @@ from app.errors import IdempotencyKeyReused, InvalidRequest
 from app.idempotency import Named
 from app.jobs import JobService
 from app.schemas import JobSubmission
+from app.submissions import SubmissionService
 from protocol import keys
 from protocol.webhook_policy import WebhookPolicy
 from tests.app.played_worker import PlayedWorker
@@ -34,7 +35,10 @@ class Submissions(RuleBasedStateMachine):
         self.redis.flushdb()
         self.worker = PlayedWorker(self.redis)
         self.worker.announce()
-        self.jobs = JobService(self.redis, submitting=self.redis, webhook_policy=WebhookPolicy())
+        self.jobs = JobService(self.redis)
+        self.submissions = SubmissionService(
+            self.redis, submitting=self.redis, webhook_policy=WebhookPolicy()
+        )
         self.known: dict[tuple[str, str], tuple[dict[str, Any], str, int]] = {}
         self.made: set[str] = set()
         self.open: list[str] = []
@@ -43,13 +47,13 @@ class Submissions(RuleBasedStateMachine):
     def submit(self, tenant: str, name: str | None, body: dict[str, Any]) -> None:
         named = None if name is None else Named(name, body)
         earlier = None if name is None else self.known.get((tenant, name))
-        jobs, asked = self.jobs.of(tenant), JobSubmission.model_validate(body)
+        submissions, asked = self.submissions.of(tenant), JobSubmission.model_validate(body)
         if earlier is not None and earlier[0] != body:
             with pytest.raises(IdempotencyKeyReused):
-                jobs.submit(asked, strict=False, named=named)
+                submissions.submit(asked, strict=False, named=named)
             return
-        accepted = jobs.submit(asked, strict=False, named=named)
-        seed = jobs.get(accepted.job_id).request.seed
+        accepted = submissions.submit(asked, strict=False, named=named)
+        seed = self.jobs.of(tenant).get(accepted.job_id).request.seed
         assert accepted.replayed == (earlier is not None)
         if earlier is not None:
             assert (accepted.job_id, seed) == earlier[1:]
@@ -66,13 +70,13 @@ class Submissions(RuleBasedStateMachine):
         body = {"n": 2, "first_index": 2**32 - 1}
         named = None if name is None else Named(name, body)
         with pytest.raises(InvalidRequest):
-            self.jobs.of(tenant).submit(
+            self.submissions.of(tenant).submit(
                 JobSubmission.model_validate(body), strict=False, named=named
             )
 
     @rule(tenant=TENANTS, body=BODIES)
     def rehearse(self, tenant: str, body: dict[str, Any]) -> None:
-        self.jobs.of(tenant).rehearse(JobSubmission.model_validate(body), strict=True)
+        self.submissions.of(tenant).rehearse(JobSubmission.model_validate(body), strict=True)
 
     @rule()
     def a_job_ends(self) -> None:

@@ -11,6 +11,7 @@ from redis.exceptions import OutOfMemoryError
 
 from protocol import keys
 from protocol.admission import Bound, Bounds, NotAdmitted
+from protocol.job_intake import JobIntake
 from protocol.job_store import Begun, JobStore
 from protocol.messages import ImageManifest, JobError
 from protocol.rate_limiter import RateLimiter
@@ -26,7 +27,7 @@ def submit(
 ) -> str:
     wanted, job_id = request(n=n), f"job_{uuid.uuid4().hex}"
     queue = ShardQueue(redis, wanted.model, wanted.priority)
-    JobStore(redis).submit(
+    JobIntake(redis).submit(
         job_id,
         wanted,
         model_sha256="",

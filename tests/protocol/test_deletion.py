@@ -8,7 +8,8 @@ from redis import Redis
 
 from protocol import keys
 from protocol.image_store import RedisImageStore
-from protocol.job_store import DEFAULT_TENANT, Begun, Commit, JobStore, NotBegun
+from protocol.job_record import DEFAULT_TENANT
+from protocol.job_store import Begun, Commit, JobStore, NotBegun
 from protocol.messages import JobError
 from protocol.preview_store import PreviewStore
 from protocol.shard_queue import SHARD_IMAGES, ShardQueue

@@ -7,7 +7,9 @@ import pytest
 from redis import Redis
 
 from protocol import keys
-from protocol.job_store import DEFAULT_TENANT, Begun, Commit, JobStore, NotBegun
+from protocol.job_intake import JobIntake
+from protocol.job_record import DEFAULT_TENANT
+from protocol.job_store import Begun, Commit, JobStore, NotBegun
 from protocol.messages import ImageManifest, JobError
 from protocol.shard_queue import OUTSTANDING, SHARD_IMAGES, ShardQueue, shards_of, slots_of
 from protocol.states import MOVES, JobState
@@ -53,13 +55,15 @@ def test_a_submitted_job_is_queued_and_waits_in_line(store: JobStore, redis: Red
     assert store.queue_position(second, "tiny") == 1
 
 
-def test_a_failed_transaction_leaves_nothing(store: JobStore, redis: Redis) -> None:
+def test_a_failed_transaction_leaves_nothing(redis: Redis) -> None:
     def refuse(pipe: object) -> None:
         raise RuntimeError("cut")
 
     before = set(redis.keys())
     with pytest.raises(RuntimeError, match="cut"):
-        store.submit("job_" + "0" * 32, request(), model_sha256="", created_at=0.0, enqueue=refuse)
+        JobIntake(redis).submit(
+            "job_" + "0" * 32, request(), model_sha256="", created_at=0.0, enqueue=refuse
+        )
     assert set(redis.keys()) == before
 
 

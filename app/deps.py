@@ -65,7 +65,7 @@ async def _jobs(
     request: Request, tenant: Tenant, caller: Annotated[Caller, Depends(caller)]
 ) -> JobService:
     jobs: JobService = request.state.jobs
-    return jobs.of(tenant, caller.quotas)
+    return jobs.of(tenant, caller.quotas, request_id=request.state.request_id)
 
 
 async def _images(request: Request, tenant: Tenant) -> ImageService:

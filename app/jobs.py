@@ -69,6 +69,7 @@ class JobService:
 
     tenant = DEFAULT_TENANT
     quotas = NO_QUOTAS
+    request_id = ""  # of whom it acts for, for logs
 
     def __init__(
         self,
@@ -88,11 +89,11 @@ class JobService:
         self._pages = JobPages(redis)
         self._verifier = Verifier(redis)
 
-    def of(self, tenant: str, quotas: Quotas = NO_QUOTAS) -> Self:
+    def of(self, tenant: str, quotas: Quotas = NO_QUOTAS, *, request_id: str = "") -> Self:
         """The same for another tenant, who sees jobs of its own alone."""
         theirs = copy.copy(self)
         theirs.tenant, theirs._images = tenant, self._images.of(tenant)
-        theirs.quotas = quotas
+        theirs.quotas, theirs.request_id = quotas, request_id
         return theirs
 
     def submit(self, asked: JobSubmission, *, strict: bool, named: Named | None = None) -> Accepted:
@@ -219,6 +220,7 @@ class JobService:
             image_bytes=bytes_of_image(request, resolved.model),
             claim=resolved.claim,
             engine=resolved.engine,
+            request_id=self.request_id,
             once=once,
             enqueue=first_shards,
         )

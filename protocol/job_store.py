@@ -39,6 +39,7 @@ class Begun:
     epoch: str
     tenant: str  # whom engines share their steps between
     request: JobRequest
+    request_id: str = ""  # of the HTTP request that submitted it, for logs
 
 
 class NotBegun(StrEnum):
@@ -97,6 +98,7 @@ class JobStore:
         image_bytes: int = 0,
         claim: Claim | None = None,
         engine: str = "",
+        request_id: str = "",
         once: Once | None = None,
         enqueue: Callable[[Pipeline], None],
     ) -> None:
@@ -126,6 +128,7 @@ class JobStore:
                     "timeout_s": request.timeout_s or "",
                     "model_sha256": model_sha256,
                     "engine": engine,
+                    "request_id": request_id,
                     "images_done": 0,
                     "attempts": 0,
                     "error": "",
@@ -221,8 +224,9 @@ class JobStore:
         verdict, *rest = (part.decode() for part in answer)
         if verdict != "begun":
             return NotBegun(verdict)
-        epoch, tenant, request = rest
-        return Begun(job_id, shard, epoch, tenant, JobRequest.model_validate_json(request))
+        epoch, tenant, request, request_id = rest
+        resolved = JobRequest.model_validate_json(request)
+        return Begun(job_id, shard, epoch, tenant, resolved, request_id)
 
     def commit_image(self, held: Begun, manifest: ImageManifest, *, steps_in_flight: int) -> Commit:
         """Make an image part of its job; its PNG must be stored already. First writer wins."""

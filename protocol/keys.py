@@ -128,6 +128,11 @@ def worker_infos() -> str:
     return f"{PREFIX}:worker-infos"
 
 
+def counts() -> str:
+    """Hash: `name:label` -> what was counted, over all processes, alive or gone."""
+    return f"{PREFIX}:counts"
+
+
 def engine(fingerprint: str) -> str:
     """String that lives while a worker of this fingerprint does."""
     return f"{PREFIX}:engine:{fingerprint}"

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from models.diffusers_config import CheckpointError
+from protocol import logs
 from protocol.shard_queue import queue_names
 from worker.batch_worker import BatchWorker
 from worker.resident import model_name
@@ -24,9 +25,10 @@ EXIT_BAD_SETTINGS, EXIT_FAULT = 2, 70
 
 def main() -> int:
     """Exit status: 0 after a drain, 2 for settings or a checkpoint, 70 after an engine fault."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logs.configure(None)
     try:
         settings = WorkerSettings()
+        logs.configure(settings.log)
         redis = Redis.from_url(settings.redis_url)
         # Never used twice: a fixed name cannot come back after a kill until RQ has forgotten it.
         name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

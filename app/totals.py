@@ -23,7 +23,7 @@ TEXTS = {
     Count.IMAGE_BYTES: "Bytes of the PNG files stored.",
     Count.BEGUN: "Runs of shards.",
     Count.RETRIED: "Runs of shards that had been begun before.",
-    Count.GIVEN_BACK: "Runs of shards that ended unfinished, to be begun again.",
+    Count.GIVEN_BACK: "Runs of shards given back unfinished by workers that left.",
     Count.ABANDONED: "Shards found without their worker.",
     Count.FENCED: "Images refused because another run had the shard.",
     Count.DRAINS: "Workers that were asked to finish and leave.",

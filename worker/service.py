@@ -71,8 +71,8 @@ class WorkerService:
                 counters={**self.engine.counters, **step_times(self.engine)},
             )
         )
-        self._tell()
         self.shards.report()
+        self._tell()
 
     def stop(self) -> None:
         """Stop stepping and take the name off the list."""

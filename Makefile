@@ -15,11 +15,11 @@ SOURCES = app protocol worker webhooks models launch tools client/denoised_clien
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	-c requirements/constraints.txt $$($(PYTHON) -m launch.torch_index)
 
-.PHONY: help up demo test nightly chaos soak check train evaluate lock clean
+.PHONY: help up demo secrets test test-compose nightly chaos soak check train evaluate lock clean
 .DEFAULT_GOAL := help
 
 help:  ## This list.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 up: .venv/run  ## The service on this machine, until Ctrl-C. PORT= DATA_DIR= WORKERS= MODEL=
 	@$(BIN)/python -m launch.up
@@ -27,8 +27,17 @@ up: .venv/run  ## The service on this machine, until Ctrl-C. PORT= DATA_DIR= WOR
 demo: .venv/run  ## Start everything, draw 16 images into OUT=demo, stop everything.
 	@$(BIN)/python -m launch.demo
 
+secrets:  ## What docker compose wants before it starts: .env and secrets/redis-password. Replaces nothing.
+	@test -e .env || cp .env.example .env
+	@mkdir -p -m 700 secrets
+	@test -e secrets/redis-password || $(PYTHON) -c 'import secrets; print(secrets.token_hex(32))' > secrets/redis-password
+	@chmod 644 secrets/redis-password
+
 test: .venv/dev  ## The whole suite: real Redis, real processes, real HTTP.
 	$(BIN)/python -m pytest
+
+test-compose: .venv/dev  ## The containers, where a Docker engine is up: builds, kills, updates. Minutes.
+	$(BIN)/python -m pytest tests/compose --timeout 1200
 
 nightly: .venv/dev  ## The pixel fuzz at length: 1,000 schedules in every precision and mode. Hours.
 	FUZZ=1000 $(BIN)/python -m pytest tests/worker/test_determinism.py --timeout 0

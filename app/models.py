@@ -28,6 +28,10 @@ class ModelService:
         """Whether a worker lives."""
         return bool(self._registry.live_workers())
 
+    def start_fault(self) -> str | None:
+        """Why a worker could not start, if one said so lately."""
+        return self._registry.start_fault()
+
 
 def _view(info: ModelInfo, workers: list[WorkerInfo]) -> Model:
     return Model(

@@ -9,9 +9,9 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from protocol.logs import Kind
+from protocol.redis_settings import RedisSettings
 from protocol.webhook_settings import WebhookPolicySettings
 
-RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?://|unix:///)\S+$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/,]+)$")]
 
 
@@ -20,8 +20,8 @@ def _listed(text: object) -> object:
     return [word.strip() for word in text.split(",")] if isinstance(text, str) else text
 
 
-class Settings(WebhookPolicySettings):
-    """REDIS_URL and WEBHOOK_..., which others share; APP_..., which are ours alone."""
+class Settings(WebhookPolicySettings, RedisSettings):
+    """REDIS_... and WEBHOOK_..., which others share; APP_..., which are ours alone."""
 
     model_config = SettingsConfigDict(
         env_prefix="APP_",
@@ -31,7 +31,6 @@ class Settings(WebhookPolicySettings):
         env_ignore_empty=True,
     )
 
-    redis_url: Annotated[RedisUrl, Field(validation_alias="REDIS_URL", repr=False)]
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0: any free one
     keys_file: Path | None = None  # TOML or JSON; None: no keys, and one tenant
@@ -69,6 +68,6 @@ def one_line(error: ValidationError) -> str:
 
 def _variable(loc: tuple[int | str, ...]) -> str:
     name = str(loc[0]).upper() if loc else "APP_HOST"
-    if name == "REDIS_URL" or name.startswith("WEBHOOK_"):
+    if name.startswith(("REDIS_", "WEBHOOK_")):
         return name
     return f"APP_{name.removeprefix('APP_')}"

@@ -2,8 +2,9 @@
 FROM python:3.11-slim-bookworm AS packages
 
 COPY requirements/api.txt requirements/webhooks.txt requirements/constraints.txt /requirements/
-RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --no-cache-dir \
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv/bin/python install \
         -r /requirements/api.txt -r /requirements/webhooks.txt -c /requirements/constraints.txt
 
 
@@ -22,6 +23,12 @@ COPY --chmod=755 webhooks webhooks
 USER 10001:10001
 
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/livez')"]
 CMD ["python", "-m", "app"]
+
+ARG REVISION=""
+LABEL org.opencontainers.image.title="denoised: HTTP front end" \
+      org.opencontainers.image.description="Takes jobs for images from diffusion models, answers with PNGs" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.11-slim-bookworm" \
+      org.opencontainers.image.revision="$REVISION"

@@ -7,13 +7,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from launch import tether
 
 ROOT = Path(__file__).resolve().parent.parent
+EXIT_BAD_SETTINGS = 2  # of ours, and of the children: starting again would not help
 Say = Callable[[str], None]
+
+
+def say(line: str) -> None:
+    """To whoever started us, if they are still there."""
+    with suppress(OSError):  # a closed terminal: what runs must be able to leave in order
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 @dataclass(eq=False)
@@ -28,6 +37,7 @@ class Child:
     environment: Mapping[str, str]
     say: Say
     restarts: bool = False  # whether its end is an accident to repair, not the end of everything
+    hopeless: frozenset[int] = frozenset({EXIT_BAD_SETTINGS})  # statuses not to start again after
     process: "subprocess.Popen[str] | None" = field(default=None, init=False)
     started_at_s: float = field(default=0.0, init=False)
 

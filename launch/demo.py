@@ -16,11 +16,12 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from launch.child import EXIT_BAD_SETTINGS
 from launch.redis_server import RedisError
 from launch.server import DrawError, Server
 from launch.settings import DemoSettings, SettingsError, UpSettings, check_model, free_port
 from launch.stack import service
-from launch.supervisor import EXIT_BAD_SETTINGS, Supervisor, leave_on_signals
+from launch.supervisor import Supervisor, leave_on_signals
 
 REQUEST = {"n": 16, "seed": 42, "sampler": {"name": "ddim", "steps": 50}}
 

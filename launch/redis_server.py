@@ -75,7 +75,7 @@ class RedisFolder:
         self.url = f"unix://{self.socket}"
         self.log = self.folder / "redis.log"
 
-    def server(self, say: Say, *, durability: str = "normal") -> Child:
+    def server(self, say: Say, *, durability: str = "strict") -> Child:
         """The server, not yet started. `durability`: a key of FSYNC."""
         options = {
             "port": "0",

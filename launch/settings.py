@@ -29,7 +29,7 @@ class UpSettings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     model: Path = ROOT / "models" / "pretrained" / "fashion-mnist"
     redis_url: str | None = None
-    durability: Literal["normal", "strict"] = "normal"
+    durability: Literal["normal", "strict"] = "strict"
 
 
 class DemoSettings(BaseSettings):
@@ -46,7 +46,7 @@ def read_up() -> UpSettings:
     try:
         settings = UpSettings()
     except ValidationError as error:
-        raise SettingsError(_one_line(error)) from error
+        raise SettingsError(one_line(error)) from error
     check_model(settings.model)
     return settings
 
@@ -87,7 +87,8 @@ def free_port() -> int:
     return port
 
 
-def _one_line(error: ValidationError) -> str:
+def one_line(error: ValidationError) -> str:
+    """What is wrong with which variable."""
     faults = (f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
     return "; ".join(faults)
 

@@ -11,7 +11,6 @@ from queue import SimpleQueue
 
 from launch.child import Child, Say
 
-EXIT_BAD_SETTINGS = 2  # of ours, and of the children: starting again would not help
 LONGEST_DELAY_S, STEADY_S = 30.0, 60.0
 
 
@@ -83,7 +82,7 @@ class Supervisor:
                     status: int | None = task.result()
                     if status is not None:
                         return status
-                case Ended(child) if child.restarts and child.status != EXIT_BAD_SETTINGS:
+                case Ended(child) if child.restarts and child.status not in child.hopeless:
                     self._start_later(child)
                 case Ended(child):
                     self.say(f"{child.name} has left with status {child.status}: stopping")

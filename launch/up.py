@@ -1,13 +1,13 @@
 """`python -m launch.up`: the service on this machine, until Ctrl-C. `make up` is this."""
 
 import sys
-from contextlib import suppress
 
+from launch.child import EXIT_BAD_SETTINGS, say
 from launch.redis_server import RedisError
 from launch.server import Server
 from launch.settings import SettingsError, check_port, read_up
 from launch.stack import service
-from launch.supervisor import EXIT_BAD_SETTINGS, Supervisor, leave_on_signals
+from launch.supervisor import Supervisor, leave_on_signals
 
 
 def main() -> int:
@@ -26,13 +26,6 @@ def main() -> int:
     except KeyboardInterrupt:
         say("stopped; what was accepted goes on at the next `make up`")
         return 0
-
-
-def say(line: str) -> None:
-    """To whoever started us, if they are still there."""
-    with suppress(OSError):  # a closed terminal: what runs must be able to leave in order
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
 
 
 def _announce(url: str, supervisor: Supervisor) -> None:

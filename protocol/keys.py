@@ -133,6 +133,11 @@ def counts() -> str:
     return f"{PREFIX}:counts"
 
 
+def start_fault() -> str:
+    """String: why a worker could not start, said lately."""
+    return f"{PREFIX}:start-fault"
+
+
 def engine(fingerprint: str) -> str:
     """String that lives while a worker of this fingerprint does."""
     return f"{PREFIX}:engine:{fingerprint}"

@@ -9,6 +9,7 @@ from protocol import keys
 from protocol.messages import ModelInfo, WorkerInfo
 
 WORKER_TTL_S = 10.0  # a worker that says nothing for this long is taken for dead
+START_FAULT_TTL_S = 120  # longer than any supervisor waits before it starts a worker again
 
 
 class Registry:
@@ -45,6 +46,15 @@ class Registry:
         if good_until_s is None or info is None:
             return None
         return good_until_s - WORKER_TTL_S, WorkerInfo.model_validate_json(info)
+
+    def cannot_start(self, reason: str) -> None:
+        """Say why a worker does not live; the latest word is kept, for two minutes."""
+        self.redis.set(keys.start_fault(), reason, ex=START_FAULT_TTL_S)
+
+    def start_fault(self) -> str | None:
+        """Why a worker could not start, if one said so lately."""
+        reason = cast(bytes | None, self.redis.get(keys.start_fault()))
+        return None if reason is None else reason.decode()
 
     def leave(self, worker: str) -> None:
         """A worker that ends properly takes its name away at once."""

@@ -6,22 +6,21 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, ValidationError
 from pydantic_settings import SettingsConfigDict
 
+from protocol.redis_settings import RedisSettings
 from protocol.webhook_settings import WebhookPolicySettings
 
 MAX_PUBLIC_URL_CHARACTERS = 500  # four times in an event, which stays under 20 kB
-RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?://|unix:///)\S+$")]
 PublicUrl = Annotated[
     str,
     StringConstraints(pattern=r"^(https?://[!-~]*[^/])?$", max_length=MAX_PUBLIC_URL_CHARACTERS),
 ]
 
 
-class SenderSettings(WebhookPolicySettings):
-    """REDIS_URL and DATA_DIR, which others share, and WEBHOOK_..."""
+class SenderSettings(WebhookPolicySettings, RedisSettings):
+    """REDIS_... and DATA_DIR, which others share, and WEBHOOK_..."""
 
     model_config = SettingsConfigDict(env_prefix="WEBHOOK_", frozen=True, validate_by_name=True)
 
-    redis_url: Annotated[RedisUrl, Field(validation_alias="REDIS_URL", repr=False)]
     data_dir: Annotated[Path, Field(validation_alias="DATA_DIR")] = Path("data")
     secrets_file: Path | None = (
         None  # None: in data_dir, made with a new secret where it is missing
@@ -39,5 +38,5 @@ def one_line(error: ValidationError) -> str:
 
 def _variable(loc: tuple[int | str, ...]) -> str:
     name = str(loc[0]).upper()
-    is_whole = name in ("REDIS_URL", "DATA_DIR") or name.startswith("WEBHOOK_")
+    is_whole = name == "DATA_DIR" or name.startswith(("REDIS_", "WEBHOOK_"))
     return name if is_whole else f"WEBHOOK_{name}"

@@ -14,6 +14,7 @@ from redis import Redis
 
 from models.diffusers_config import CheckpointError
 from protocol import logs
+from protocol.registry import Registry
 from protocol.shard_queue import queue_names
 from worker.batch_worker import BatchWorker
 from worker.resident import model_name
@@ -28,14 +29,23 @@ def main() -> int:
     logs.configure(None)
     try:
         settings = WorkerSettings()
-        logs.configure(settings.log)
-        redis = Redis.from_url(settings.redis_url)
-        # Never used twice: a fixed name cannot come back after a kill until RQ has forgotten it.
-        name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    except ValidationError as error:
+        log.error("cannot start: %s", error)
+        return EXIT_BAD_SETTINGS
+    logs.configure(settings.log)
+    with Redis.from_url(settings.redis_url) as redis:
+        return _work(settings, redis)
+
+
+def _work(settings: WorkerSettings, redis: Redis) -> int:
+    # Never used twice: a fixed name cannot come back after a kill until RQ has forgotten it.
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    try:
         worker = BatchWorker(queue_names(model_name(settings.model)), name=name, connection=redis)
         worker.work(logging_level="WARNING")
-    except (ValidationError, CheckpointError, ValueError) as error:
+    except (CheckpointError, ValueError) as error:
         log.error("cannot start: %s", error)
+        Registry(redis).cannot_start(f"{settings.model}: {error}")
         return EXIT_BAD_SETTINGS
     return EXIT_FAULT if worker.service.faulted else 0
 

@@ -29,6 +29,7 @@ from protocol.counted import Count
 from protocol.shard_queue import RUNS_ALLOWED
 from protocol.trouble import passes
 from worker.claim_order import claim_order
+from worker.gpus import take_gpu
 from worker.leases import LEASE_S, LeasedWorker
 from worker.reaper import EVERY_S as REAP_EVERY_S
 from worker.resident import ResidentModel
@@ -107,7 +108,8 @@ class BatchWorker(LeasedWorker):
         return worked
 
     def load(self, settings: WorkerSettings) -> ResidentModel:
-        """The model to serve."""
+        """The model to serve, on a GPU of our own where there are any."""
+        self._gpu = None if settings.device == "cpu" else take_gpu(settings.data_dir)
         return load_apart(settings)
 
     def _say_goodbye(self) -> None:

@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from protocol.logs import Kind
+from protocol.redis_settings import RedisSettings
 from worker.fingerprint import Mode, Precision
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(RedisSettings):
     """Each is an environment variable: REDIS_URL, DATA_DIR, WORKER_MODEL, WORKER_DEVICE ..."""
 
     model_config = SettingsConfigDict(env_prefix="WORKER_", frozen=True)
 
-    redis_url: Annotated[str, Field(validation_alias="REDIS_URL")]
     data_dir: Annotated[Path, Field(validation_alias="DATA_DIR")] = Path("data")
     model: Path = Path("models/pretrained/fashion-mnist")
     device: Literal["auto", "cpu", "cuda"] = "auto"

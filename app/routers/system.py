@@ -25,5 +25,7 @@ def readyz(redis: RedisClient, models: Models) -> Health:
     """Redis answers and a worker lives; else 503, naming what is missing."""
     redis.ping()
     if not models.is_any_served():
-        raise NoWorker("Missing: a live worker.")
+        fault = models.start_fault()
+        why = f" One could not start: {fault}" if fault else ""
+        raise NoWorker(f"Missing: a live worker.{why}")
     return Health(status="ready")

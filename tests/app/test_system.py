@@ -7,6 +7,8 @@ from typing import Any
 from redis import Redis
 from starlette.testclient import TestClient
 
+from protocol import keys
+from protocol.registry import START_FAULT_TTL_S, Registry
 from tests.app.checks import problem
 from tests.app.played_worker import PlayedWorker
 from tests.conftest import ROOT
@@ -35,6 +37,13 @@ def test_ready_is_with_a_worker_and_alive_is_always(
     body = problem(client.get("/readyz"), 503, "no_worker")
     assert "worker" in body["detail"]
     assert client.get("/livez").json() == {"status": "alive"}
+
+
+def test_not_ready_tells_why_a_worker_could_not_start(client: TestClient, redis: Redis) -> None:
+    Registry(redis).cannot_start("tiny: config.json: missing")
+    body = problem(client.get("/readyz"), 503, "no_worker")
+    assert body["detail"].endswith("One could not start: tiny: config.json: missing")
+    assert 0 < redis.ttl(keys.start_fault()) <= START_FAULT_TTL_S
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -133,7 +133,7 @@ def test_a_worker_that_is_asked_to_leave_finishes_and_leaves_with_0(
     redis_server: RedisServer, redis: Redis, workers: Workers, tiny_model: Path, by_name: bool
 ) -> None:
     process = workers.start(tiny_model, WORKER_GRACE_S="100")
-    job_id = submit(redis, n=96, sampler=LONG)
+    job_id = submit(redis, n=32, sampler=LONG)
     until(lambda: record(redis, job_id).first_step_at)
     info = until(lambda: workers.info(process))
     who = info.name if by_name else "--all"

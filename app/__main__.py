@@ -10,11 +10,11 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from app import logs
 from app.http_head import BoundedHead
 from app.keys import KeysError
 from app.main import create_app
 from app.settings import Settings, one_line
+from protocol import logs
 
 EXIT_BAD_SETTINGS = 2
 GRACE_S = 10  # for answers under way

@@ -71,7 +71,7 @@ async def _submissions(
     request: Request, caller: Annotated[Caller, Depends(caller)]
 ) -> SubmissionService:
     submissions: SubmissionService = request.state.submissions
-    return submissions.of(caller.name, caller.quotas)
+    return submissions.of(caller.name, caller.quotas, request_id=request.state.request_id)
 
 
 async def _images(request: Request, tenant: Tenant) -> ImageService:

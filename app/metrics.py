@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from app.events import JobEvents
 from app.resources.system import Stats
 from app.stats import StatsService
+from app.totals import Totals
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -51,34 +52,35 @@ class Metrics:
         self._requests.labels(known, route or "none", str(status)).inc()
         self._seconds.labels(known, route or "none").observe(seconds)
 
-    def text(self, stats: StatsService, events: JobEvents) -> bytes:
+    def text(self, stats: StatsService, events: JobEvents, totals: Totals) -> bytes:
         """All of it, in Prometheus's text format. Redis being away is one of the figures."""
         now = CollectorRegistry()
-        now.register(_Now(stats, events))
+        now.register(_Now(stats, events, totals))
         return generate_latest(self._registry) + generate_latest(now)
 
 
 class _Now(Collector):
     """What is looked up when somebody asks."""
 
-    def __init__(self, stats: StatsService, events: JobEvents) -> None:
-        self._stats, self._events = stats, events
+    def __init__(self, stats: StatsService, events: JobEvents, totals: Totals) -> None:
+        self._stats, self._events, self._totals = stats, events, totals
 
     def collect(self) -> Iterator[Metric]:
-        """Gauges."""
+        """Gauges, and what others have counted."""
         yield _gauge(
             "http_waiters",
             "Requests held until a job is done, and event streams by job.",
             self._events.waiters,
         )
         try:
-            stats = self._stats.read()
+            stats, totals = self._stats.read(), self._totals.read()
         except RedisError:
             yield _gauge("redis_up", "Whether Redis answers.", 0)
             return
         yield _gauge("redis_up", "Whether Redis answers.", 1)
         yield from _of_queues(stats)
         yield from _of_workers(stats)
+        yield from totals
 
 
 def _of_queues(stats: Stats) -> Iterator[Metric]:

@@ -5,10 +5,9 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.logs import ACCESS
 from app.metrics import Metrics
 
-log = logging.getLogger(ACCESS)
+log = logging.getLogger("app.access")
 PROBES = {"/livez", "/readyz"}  # who asks every few seconds would fill the log
 
 
@@ -43,7 +42,7 @@ class Observe:
             "request_id": scope["state"]["request_id"],
             "tenant": None if caller is None else caller.name,
         }
-        log.info("%(method)s %(path)s %(status)d", fields)
+        log.info("%(method)s %(path)s %(status)d", fields, extra={"fields": fields})
 
 
 class _Sent:

@@ -2,12 +2,13 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from protocol.logs import Kind
 from protocol.redis_settings import RedisSettings
 from protocol.webhook_settings import WebhookPolicySettings
 
@@ -39,7 +40,7 @@ class Settings(WebhookPolicySettings, RedisSettings):
     cors_origins: Annotated[
         tuple[Origin, ...], NoDecode, BeforeValidator(_listed)
     ] = ()  # separated by commas; none: no CORS
-    log: Literal["text", "json"] | None = None  # None: text on a terminal, else JSON
+    log: Kind | None = None  # None: text on a terminal, else JSON
 
     @model_validator(mode="after")
     def _is_guarded(self) -> Self:

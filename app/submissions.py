@@ -65,6 +65,7 @@ class SubmissionService:
 
     tenant = DEFAULT_TENANT
     quotas = NO_QUOTAS
+    request_id = ""  # of whom it acts for, for logs
 
     def __init__(
         self,
@@ -82,11 +83,11 @@ class SubmissionService:
         self._registry = Registry(redis)
         self._images = ImageService(redis)
 
-    def of(self, tenant: str, quotas: Quotas = NO_QUOTAS) -> Self:
+    def of(self, tenant: str, quotas: Quotas = NO_QUOTAS, *, request_id: str = "") -> Self:
         """The same for another tenant, who may begin with images of its own alone."""
         theirs = copy.copy(self)
         theirs.tenant, theirs._images = tenant, self._images.of(tenant)
-        theirs.quotas = quotas
+        theirs.quotas, theirs.request_id = quotas, request_id
         return theirs
 
     def submit(self, asked: JobSubmission, *, strict: bool, named: Named | None = None) -> Accepted:
@@ -168,6 +169,7 @@ class SubmissionService:
             image_bytes=bytes_of_image(request, resolved.model),
             claim=resolved.claim,
             engine=resolved.engine,
+            request_id=self.request_id,
             once=once,
             enqueue=first_shards,
         )

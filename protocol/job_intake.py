@@ -34,6 +34,7 @@ class JobIntake:
         image_bytes: int = 0,
         claim: Claim | None = None,
         engine: str = "",
+        request_id: str = "",
         once: Once | None = None,
         enqueue: Callable[[Pipeline], None],
     ) -> None:
@@ -56,6 +57,7 @@ class JobIntake:
                 image_bytes=image_bytes,
                 claim=claim,
                 engine=engine,
+                request_id=request_id,
             )
             pipe.hset(keys.job(job_id), mapping=fields)
             for name, pixels in sources.items():

@@ -42,6 +42,7 @@ def first_fields(
     image_bytes: int,
     claim: Claim | None,
     engine: str,
+    request_id: str,
 ) -> Mapping[Any, Any]:
     """The hash of a job that was just submitted. Scripts move it on."""
     return {
@@ -57,6 +58,7 @@ def first_fields(
         "timeout_s": request.timeout_s or "",
         "model_sha256": model_sha256,
         "engine": engine,
+        "request_id": request_id,
         "images_done": 0,
         "attempts": 0,
         "error": "",

@@ -32,6 +32,7 @@ class Begun:
     epoch: str
     tenant: str  # whom engines share their steps between
     request: JobRequest
+    request_id: str = ""  # of the HTTP request that submitted it, for logs
 
 
 class NotBegun(StrEnum):
@@ -117,8 +118,9 @@ class JobStore:
         verdict, *rest = (part.decode() for part in answer)
         if verdict != "begun":
             return NotBegun(verdict)
-        epoch, tenant, request = rest
-        return Begun(job_id, shard, epoch, tenant, JobRequest.model_validate_json(request))
+        epoch, tenant, request, request_id = rest
+        resolved = JobRequest.model_validate_json(request)
+        return Begun(job_id, shard, epoch, tenant, resolved, request_id)
 
     def commit_image(self, held: Begun, manifest: ImageManifest, *, steps_in_flight: int) -> Commit:
         """Make an image part of its job; its PNG must be stored already. First writer wins."""

@@ -128,6 +128,11 @@ def worker_infos() -> str:
     return f"{PREFIX}:worker-infos"
 
 
+def counts() -> str:
+    """Hash: `name:label` -> what was counted, over all processes, alive or gone."""
+    return f"{PREFIX}:counts"
+
+
 def start_fault() -> str:
     """String: why a worker could not start, said lately."""
     return f"{PREFIX}:start-fault"

@@ -2,7 +2,7 @@
 
 At most OUTSTANDING shards of a job are in RQ at a time; a shard's completion enqueues the one
 OUTSTANDING further on. So a job of 100,000 images costs no more to submit than one of 10.
-The only module of this package that imports rq.
+Beside `claiming` the only module of this package that imports rq.
 """
 
 from collections.abc import Iterable

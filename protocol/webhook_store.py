@@ -16,7 +16,7 @@ from typing import cast
 from pydantic import TypeAdapter
 from redis import Redis
 
-from protocol import keys
+from protocol import counts, keys
 from protocol.messages import DeliveryAttempt, JobAbout, JobError
 
 log = logging.getLogger(__name__)
@@ -153,6 +153,7 @@ class WebhookStore:
                 keys.delivery(delivery.id),
                 keys.deliveries_due(),
                 keys.deliveries_failed(delivery.tenant),
+                keys.counts(),
             ],
             args=[
                 delivery.id,
@@ -162,6 +163,7 @@ class WebhookStore:
                 _ATTEMPTS.dump_json(attempts),
                 "" if settlement.delay_s is None else settlement.delay_s,
                 keys.FAILED_KEPT_S,
+                counts.field(counts.WEBHOOK_ATTEMPTS, settlement.state) if attempt else "",
             ],
         )
         return bool(answer)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from models.diffusers_config import CheckpointError
+from protocol import logs
 from protocol.registry import Registry
 from protocol.shard_queue import queue_names
 from worker.batch_worker import BatchWorker
@@ -25,12 +26,13 @@ EXIT_BAD_SETTINGS, EXIT_FAULT = 2, 70
 
 def main() -> int:
     """Exit status: 0 after a drain, 2 for settings or a checkpoint, 70 after an engine fault."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logs.configure(None)
     try:
         settings = WorkerSettings()
     except ValidationError as error:
         log.error("cannot start: %s", error)
         return EXIT_BAD_SETTINGS
+    logs.configure(settings.log)
     with Redis.from_url(settings.redis_url) as redis:
         return _work(settings, redis)
 

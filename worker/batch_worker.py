@@ -25,6 +25,7 @@ from rq.suspension import is_suspended
 from rq.worker import WorkerStatus
 
 from protocol import keys
+from protocol.counted import Count
 from protocol.shard_queue import RUNS_ALLOWED
 from protocol.trouble import passes
 from worker.claim_order import claim_order
@@ -249,6 +250,7 @@ class BatchWorker(LeasedWorker):
         After a fault nothing runs any more.
         """
         grace_s = 0.0 if self.service.faulted else self.service.grace_s
+        self.service.shards.tally.add(Count.DRAINS, not self.service.faulted)
         self._join_all(time.monotonic() + grace_s)
         if self._threads:
             log.info("%d shards go back to their queue", len(self._threads))
@@ -267,6 +269,8 @@ class BatchWorker(LeasedWorker):
         payload = parse_payload(message)
         if payload.get("command") == "stop-job":
             self.service.shards.stop(str(payload.get("job_id")))
+        elif payload.get("command") == "shutdown":
+            self._shutdown()  # RQ's raises a signal, and a second one cuts the drain short
         else:
             handle_command(self, payload)
 

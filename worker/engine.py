@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Protocol
 
+from protocol.counted import STEP_US, step_bucket
 from worker.row import Dropped, EngineFault, Pixels, Row, Ticket
 from worker.scheduler import Batch, Scheduler
 
@@ -123,8 +124,14 @@ class Engine(threading.Thread):
         for row, pixels in zip(finished, self._runner.collect(finished), strict=True):
             self._deliver(row, pixels)
         self._show()
+        self._clock(batch, time.perf_counter() - started)
+
+    def _clock(self, batch: Batch, seconds: float) -> None:
+        if batch.rows:
+            self.counters[STEP_US] += int(1e6 * seconds)
+            self.counters[step_bucket(seconds)] += 1
         if len(batch.rows) == self._scheduler.width:
-            self.full_steps_s.append(time.perf_counter() - started)
+            self.full_steps_s.append(seconds)
 
     def _deliver(self, row: Row, pixels: Pixels) -> None:
         ticket = row.ticket

@@ -35,6 +35,7 @@ class Reaper:
     def __init__(self, redis: Redis, store: JobStore, queues: list[Queue], *, lock: str) -> None:
         self._redis, self._store, self._queues, self._lock = redis, store, queues, lock
         self._orphans: dict[bytes, float] = {}  # first seen, by our own clock
+        self.abandoned = 0  # shards that were put back
         self._given_up: set[str] = set()  # RQ jobs whose failure has been passed on
 
     def run(self) -> None:
@@ -76,6 +77,7 @@ class Reaper:
                 else:
                     record_job_failure(job, INTERNAL.detail, pipe)
             pipe.execute()
+        self.abandoned += 1
 
     def _pass_on_failures(self, queue: Queue) -> None:
         """A shard that RQ gave up fails its job."""
@@ -111,6 +113,7 @@ class Reaper:
                 pipe.execute()
             except WatchError:
                 return
+        self.abandoned += queued
         log.warning("%s: was taken but never begun; put back: %s", name, queued)
 
 

@@ -8,6 +8,8 @@ from redis import Redis
 from rq import Queue
 
 from protocol import keys
+from protocol.counted import Count
+from protocol.counts import Counts
 from protocol.image_store import RedisImageStore
 from protocol.job_store import JobStore
 from protocol.messages import WorkerInfo
@@ -19,6 +21,7 @@ from worker.reaper import Reaper
 from worker.resident import ResidentModel, load_resident
 from worker.settings import WorkerSettings
 from worker.shard_runner import ShardRunner
+from worker.tally import Teller
 
 
 class WorkerService:
@@ -32,6 +35,7 @@ class WorkerService:
         self.engine = Engine(self.model.runner, on_fault=self.fault)
         self.load = LoadMeter(self.engine.width)
         self.registry = Registry(redis)
+        self._teller = Teller(Counts(redis), self.model.name)
         store = JobStore(redis)
         self.shards = ShardRunner(name, self.model, self.engine, store, RedisImageStore(redis))
         self.janitor = Janitor(redis, store, queues, model=self.model.name)
@@ -68,16 +72,24 @@ class WorkerService:
             )
         )
         self.shards.report()
+        self._tell()
 
     def stop(self) -> None:
         """Stop stepping and take the name off the list."""
         self.engine.stop()
         self.engine.join(timeout=10)
+        self._tell()
         self.registry.leave(self.name)
+
+    def _tell(self) -> None:
+        """Add what was counted to what all workers of this model have counted."""
+        abandoned = {str(Count.ABANDONED): self.reaper.abandoned}
+        self._teller.tell({**self.engine.counters, **self.shards.tally.read(), **abandoned})
 
     def fault(self) -> None:
         """Begin nothing more, and leave."""
         self.faulted = True
+        self.shards.tally.add(Count.CRASHES)
         self.shards.stop_admitting()
 
 

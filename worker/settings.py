@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from protocol.logs import Kind
 from protocol.redis_settings import RedisSettings
 from worker.fingerprint import Mode, Precision
 
@@ -24,3 +25,4 @@ class WorkerSettings(RedisSettings):
     precision: Precision = "auto"
     mode: Mode = "auto"
     grace_s: Annotated[float, Field(ge=0)] = 20.0  # to finish what runs, after SIGTERM
+    log: Kind | None = None  # None: text on a terminal, else JSON

@@ -5,13 +5,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import TypeVar
 
+from protocol.counted import Count
 from protocol.image_store import ImageStore
 from protocol.job_store import Begun, Commit, JobStore, NotBegun
+from protocol.logs import bind
 from protocol.messages import JobError, ShardMessage
 from protocol.preview_store import PreviewStore
 from protocol.shard_queue import ShardQueue, rq_job_id
@@ -23,6 +26,7 @@ from worker.png import encode
 from worker.previews import Previews
 from worker.resident import ResidentModel
 from worker.row import Dropped, EngineFault, NotFinite, Pixels, Superseded, Ticket
+from worker.tally import Tally
 from worker.tickets import ticket_of
 
 log = logging.getLogger(__name__)
@@ -63,6 +67,7 @@ class Run:
     ticket: Ticket = field(init=False)
     commits: list["Future[None]"] = field(default_factory=list)
     committed: int = 0
+    context: Context = field(default_factory=copy_context)  # whose log lines these are
 
     @property
     def rq_id(self) -> str:
@@ -82,6 +87,7 @@ class ShardRunner:
         self, name: str, model: ResidentModel, engine: Engine, store: JobStore, images: ImageStore
     ) -> None:
         self.draining, self._leaving = threading.Event(), threading.Event()
+        self.tally = Tally()
         self._company = Company()
         self._name, self._model, self._engine = name, model, engine
         self._store, self._images = store, images
@@ -129,9 +135,15 @@ class ShardRunner:
 
     def _guarded(self, held: Begun, key: str) -> Outcome:
         """Sample; where a step raised, say of whom it was, and leave the rest to the next run."""
+        bind(job_id=held.job_id, shard=held.shard, request_id=held.request_id)
+        self.tally.add(Count.BEGUN)
+        self.tally.add(Count.RETRIED, held.epoch != "1")
         try:
-            return self._sample(held, key)
+            outcome = self._sample(held, key)
+            log.info("shard %s in run %s", outcome.replace("_", " "), held.epoch)
+            return outcome
         except EngineFault as fault:
+            log.warning("the engine failed in run %s: %s", held.epoch, fault)
             detail = f"The engine failed while it ran this job and nothing else: {fault}"
             self._blame(held, detail[:DETAIL_CHARACTERS])
             return Outcome.GIVEN_BACK
@@ -200,6 +212,7 @@ class ShardRunner:
             queue = ShardQueue(self._store.redis, request.model, request.priority)
             self._persist(lambda: queue.enqueue_after(held.job_id, held.shard, request.n))
         given_back = outcome is Outcome.GIVEN_BACK
+        self.tally.add(Count.GIVEN_BACK, given_back)
         self._persist(lambda: self._store.leave_shard(held, given_back=given_back))
         return outcome
 
@@ -226,7 +239,8 @@ class ShardRunner:
 
     def _deliver(self, run: Run, index: int, pixels: Pixels) -> None:
         """Called by the engine's thread: hand over, never work."""
-        run.commits.append(self._pool.submit(self._finish_image, run, index, pixels))
+        finish = partial(self._finish_image, run, index, pixels)
+        run.commits.append(self._pool.submit(run.context.copy().run, finish))
 
     def _finish_image(self, run: Run, index: int, pixels: Pixels) -> None:
         """Encode, store the blob, then commit: an image is listed only once it can be fetched."""
@@ -249,9 +263,13 @@ class ShardRunner:
         verdict = self._persist(
             lambda: self._store.commit_image(held, manifest, steps_in_flight=run.steps_in_flight)
         )
+        if verdict is Commit.COMMITTED:
+            self.tally.add(Count.IMAGES)
+            self.tally.add(Count.IMAGE_BYTES, len(png))
         if verdict is Commit.CLOSED:
             run.ticket.drop(Dropped("the job has ended"))
         if verdict is Commit.FENCED:
+            self.tally.add(Count.FENCED)
             superseded = Superseded("another run has it")
             run.ticket.drop(superseded)
             raise superseded

@@ -3,12 +3,13 @@
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from app.deps import Events, admins_only
+from app.deps import Events, RedisClient, admins_only
 from app.errors import Forbidden, RedisUnavailable
 from app.metrics import MEDIA_TYPE, Metrics
 from app.openapi import documented
 from app.resources.system import Stats
 from app.stats import StatsService
+from app.totals import Totals
 
 router = APIRouter(tags=["operations"], dependencies=[Depends(admins_only)])
 
@@ -36,8 +37,8 @@ def stats(request: Request) -> Stats:
     response_class=MetricsResponse,
     responses=documented(Forbidden),
 )
-def metrics(request: Request, events: Events) -> MetricsResponse:
+def metrics(request: Request, redis: RedisClient, events: Events) -> MetricsResponse:
     """Answers also where Redis does not: `denoised_redis_up` is 0. Needs the scope admin."""
     service: Metrics = request.app.state.metrics
-    text = service.text(request.state.stats, events)
+    text = service.text(request.state.stats, events, Totals(redis))
     return MetricsResponse(text, headers={"Content-Type": MEDIA_TYPE})

@@ -1,13 +1,14 @@
 -- ARGS: 1 shard, 2 this run of it (its worker, and a name of its own), 3 engine fingerprint,
 --       4 engine key prefix, 5 model sha256, 6 whether it has its worker's engine to itself
--- Returns 'closed', 'elsewhere', 'suspect', or 'begun' with the epoch, the tenant and the request.
+-- Returns 'closed', 'elsewhere', 'suspect', or 'begun' with the epoch, the tenant, the request
+-- and the id of the HTTP request that submitted it.
 local shard, run, engine = ARGS[1], ARGS[2], ARGS[3]
 if field('status') == 'running' then fail_if_overdue() end
 local status = field('status')
 if not status then return {'closed'} end
 local lease = redis.call('HGET', LEASES, shard)
 if lease == run then  -- the answer to the same question was lost on its way
-  return {'begun', redis.call('HGET', EPOCHS, shard), field('tenant') or '', field('request')}
+  return {'begun', redis.call('HGET', EPOCHS, shard), field('tenant') or '', field('request'), field('request_id') or ''}
 end
 local pinned = field('engine')
 if is_open(status) and pinned ~= '' and pinned ~= engine
@@ -37,4 +38,4 @@ if status == 'queued' then
   leave_waiting_line()
   emit('running')
 end
-return {'begun', tostring(epoch), field('tenant') or '', field('request')}
+return {'begun', tostring(epoch), field('tenant') or '', field('request'), field('request_id') or ''}

@@ -1,0 +1,107 @@
+"""What operators do from the command line, on a real Redis, by a real process."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from redis import Redis
+from starlette.testclient import TestClient
+
+from protocol import keys
+from tests.app import owners
+from tests.app.played_worker import PlayedWorker
+from tests.conftest import ROOT, RedisServer
+
+Admin = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def admin(redis_server: RedisServer) -> Admin:
+    def run(*arguments: str, url: str = redis_server.url) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "app.admin", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"REDIS_URL": url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def posted(client: TestClient, owner: str | None = None) -> str:
+    headers = owners.header(owner) if owner else {}
+    job_id: str = client.post("/v1/jobs", json={"n": 2}, headers=headers).json()["id"]
+    return job_id
+
+
+def left(redis: Redis, *job_ids: str) -> list[bool]:
+    return [bool(redis.exists(keys.job(job_id))) for job_id in job_ids]
+
+
+def test_jobs_that_ended_long_enough_ago_are_purged_and_no_others(
+    client: TestClient, worker: PlayedWorker, redis: Redis, admin: Admin
+) -> None:
+    old, young, waiting = (posted(client) for _ in range(3))
+    worker.finish(old)
+    worker.finish(young)
+    redis.hincrbyfloat(keys.job(old), "finished_at", -3 * 86_400)
+    refused = admin("purge", "--older-than", "2d")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("1 jobs would be deleted")
+    assert left(redis, old, young, waiting) == [True, True, True]
+    done = admin("purge", "--older-than", "2d", "--yes", "--json")
+    assert json.loads(done.stdout) == {"deleted_jobs": 1, "deleted_images": 2}
+    assert left(redis, old, young, waiting) == [False, True, True]
+    assert client.get(f"/v1/jobs/{old}").status_code == 404
+    assert not redis.exists(keys.images(old))
+
+
+def test_all_of_a_tenant_is_purged_what_waits_too_and_nobody_elses(
+    client: TestClient, keyed: TestClient, worker: PlayedWorker, redis: Redis, admin: Admin
+) -> None:
+    other, done, waiting = posted(client), posted(keyed, "anna"), posted(keyed, "anna")
+    worker.finish(done)
+    assert admin("purge", "--all-of", "anna", "--yes").stdout.startswith("deleted_jobs: 2\n")
+    assert left(redis, other, done, waiting) == [True, False, False]
+    assert redis.hgetall(keys.queued())[b"images"] == b"2"
+    assert redis.llen("rq:queue:tiny.normal") == 1
+
+
+def test_status_tells_what_waits_and_whether_workers_claim(
+    client: TestClient, worker: PlayedWorker, admin: Admin
+) -> None:
+    posted(client)
+    said = admin("status").stdout
+    assert "paused: no\n" in said
+    assert "images_queued: 2\n" in said
+    assert "name=played model=tiny" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["drain", "nobody"], 1, "no live worker is called nobody; there are: played"),
+        (["drain"], 2, "one of the arguments worker --all is required"),
+        (["purge", "--older-than", "soon"], 2, "'soon' is no age; write 90s, 30m, 12h or 7d"),
+        (["purge", "--yes"], 2, "one of the arguments --older-than --all-of is required"),
+        (["purge", "--all-of", "anna", "--tenant", "bob"], 2, "--tenant"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(
+    worker: PlayedWorker, admin: Admin, arguments: list[str], status: int, says: str
+) -> None:
+    done = admin(*arguments)
+    assert done.returncode == status
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_redis_that_is_away_is_said_so(admin: Admin) -> None:
+    done = admin("status", url="unix:///nowhere.sock")
+    assert done.returncode == 3
+    assert done.stderr.startswith("Redis does not do it: ")

@@ -1,6 +1,7 @@
 """`denoised` as a process."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -37,11 +38,13 @@ def denoised(url: str, *arguments: str | Path, **more: str) -> Ended:
 
 
 def begun(url: str, *arguments: str | Path) -> "subprocess.Popen[str]":
-    """Started, with its standard error to read."""
+    """Started, with its standard error to read. Ctrl-C is for it, also where the tests were started
+    in the background, for which shells have SIGINT ignored."""
     return subprocess.Popen(
         [sys.executable, "-m", "denoised_client", *map(str, arguments)],
         env=environment(url),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )

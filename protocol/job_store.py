@@ -35,6 +35,13 @@ class Begun:
     request_id: str = ""  # of the HTTP request that submitted it, for logs
 
 
+class Lost(StrEnum):
+    """Why a shard that was taken is no longer its holder's."""
+
+    FENCED = "fenced"  # another run has it
+    GONE = "gone"  # the job was deleted
+
+
 class NotBegun(StrEnum):
     """Why a shard was not taken."""
 
@@ -135,10 +142,10 @@ class JobStore:
         )
         return Commit(answer.decode())
 
-    def report_steps(self, held: Begun, steps: int) -> JobState | None:
-        """Say how far the shard's rows are; learn the job's status, None if it is not ours."""
+    def report_steps(self, held: Begun, steps: int) -> JobState | Lost:
+        """Say how far the shard's rows are; learn the job's status, or why it is not ours."""
         answer = self._run("report_steps", held.job_id, held.shard, held.epoch, steps).decode()
-        return None if answer in ("fenced", "gone") else JobState(answer)
+        return Lost(answer) if answer in set(Lost) else JobState(answer)
 
     def first_step(self, held: Begun, at: float) -> None:
         """Note when the job's first row took its first step."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from protocol.counted import Count
 from protocol.image_store import ImageStore
-from protocol.job_store import Begun, Commit, JobStore, NotBegun
+from protocol.job_store import Begun, Commit, JobStore, Lost, NotBegun
 from protocol.logs import bind
 from protocol.messages import JobError, ShardMessage
 from protocol.preview_store import PreviewStore
@@ -157,7 +157,7 @@ class ShardRunner:
         runs = list(self._runs.values())
         for run in runs:
             status = self._store.report_steps(run.held, run.steps_in_flight)
-            if status is None:
+            if status is Lost.FENCED:
                 run.ticket.drop(Superseded("another run has it"))
             elif status is not JobState.RUNNING:
                 run.ticket.drop(Dropped(f"job is {status}"))

@@ -8,7 +8,7 @@ from redis import Redis
 from starlette.testclient import TestClient
 
 from protocol import keys
-from protocol.job_store import Commit
+from protocol.job_store import Commit, Lost
 from tests.app import pngs
 from tests.app.api_process import ApiProcess
 from tests.app.checks import problem
@@ -66,7 +66,7 @@ def test_a_worker_that_is_at_it_does_no_harm(
     png, manifest = picture(1)
     worker.images.put(held, 1, png)
     assert worker.store.commit_image(held, manifest, steps_in_flight=0) is Commit.FENCED
-    assert worker.store.report_steps(held, 3) is None
+    assert worker.store.report_steps(held, 3) is Lost.GONE
     worker.store.first_step(held, 1.0)
     worker.store.leave_shard(held)
     assert left(redis, job["id"]) == []

@@ -9,7 +9,7 @@ from redis import Redis
 from protocol import keys
 from protocol.image_store import RedisImageStore
 from protocol.job_record import DEFAULT_TENANT
-from protocol.job_store import Begun, Commit, JobStore, NotBegun
+from protocol.job_store import Begun, Commit, JobStore, Lost, NotBegun
 from protocol.messages import JobError
 from protocol.preview_store import PreviewStore
 from protocol.shard_queue import SHARD_IMAGES, ShardQueue
@@ -102,7 +102,7 @@ def commits(store: JobStore, held: Begun) -> None:
 
 
 def reports(store: JobStore, held: Begun) -> None:
-    assert store.report_steps(held, 9) is None
+    assert store.report_steps(held, 9) is Lost.GONE
 
 
 def fails(store: JobStore, held: Begun) -> None:

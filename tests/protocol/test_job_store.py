@@ -9,7 +9,7 @@ from redis import Redis
 from protocol import keys
 from protocol.job_intake import JobIntake
 from protocol.job_record import DEFAULT_TENANT
-from protocol.job_store import Begun, Commit, JobStore, NotBegun
+from protocol.job_store import Begun, Commit, JobStore, Lost, NotBegun
 from protocol.messages import ImageManifest, JobError
 from protocol.shard_queue import OUTSTANDING, SHARD_IMAGES, ShardQueue, shards_of, slots_of
 from protocol.states import MOVES, JobState
@@ -111,7 +111,7 @@ def test_a_worker_thought_dead_is_fenced_off(store: JobStore, redis: Redis) -> N
     job_id = submit(redis, n=1)
     zombie, successor = begun(store, job_id), begun(store, job_id)
     assert commit(store, zombie, 0) is Commit.FENCED
-    assert store.report_steps(zombie, 5) is None
+    assert store.report_steps(zombie, 5) is Lost.FENCED
     store.fail_job(job_id, 0, ERROR, epoch=zombie.epoch)
     assert record(redis, job_id).status is JobState.RUNNING
     assert commit(store, successor, 0) is Commit.COMMITTED

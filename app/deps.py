@@ -68,10 +68,10 @@ async def _jobs(request: Request, tenant: Tenant) -> JobService:
 
 
 async def _submissions(
-    request: Request, caller: Annotated[Caller, Depends(caller)]
+    request: Request, tenant: Tenant, caller: Annotated[Caller, Depends(caller)]
 ) -> SubmissionService:
     submissions: SubmissionService = request.state.submissions
-    return submissions.of(caller.name, caller.quotas, request_id=request.state.request_id)
+    return submissions.of(tenant, caller.quotas, request_id=request.state.request_id)
 
 
 async def _images(request: Request, tenant: Tenant) -> ImageService:

@@ -26,6 +26,7 @@ from worker.row import Ticket
 
 # What may be there for ever: one of each, or one for each queue.
 LASTING = (
+    "denoised:counts",
     "denoised:events",
     "denoised:models",
     "denoised:jobs:*",

@@ -33,6 +33,23 @@ def _part(media_type: str) -> dict[str, Any]:
     return {"description": description, "headers": etags.HEADER, "content": {media_type: {}}}
 
 
+def _of_a_file(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """What a file that can be had in parts is answered with."""
+    return {
+        200: {"headers": etags.HEADER},
+        206: _part(media_type),
+        304: etags.NOT_MODIFIED,
+        **documented(
+            JobNotFound,
+            ImageNotFound,
+            Expired,
+            RangeNotSatisfiable,
+            InvalidRequest,
+            RedisUnavailable,
+        ),
+    }
+
+
 class PngResponse(Response):
     """So that the OpenAPI document says image/png."""
 
@@ -75,19 +92,7 @@ def list_all(
     summary="Fetch an image",
     response_class=PngResponse,
     response_description="It never changes. Its text chunks say how to make it again.",
-    responses={
-        200: {"headers": etags.HEADER},
-        206: _part("image/png"),
-        304: etags.NOT_MODIFIED,
-        **documented(
-            JobNotFound,
-            ImageNotFound,
-            Expired,
-            RangeNotSatisfiable,
-            InvalidRequest,
-            RedisUnavailable,
-        ),
-    },
+    responses=_of_a_file("image/png"),
 )
 def image(job_id: JobId, index: ImageIndex, images: Images, asked: IfCurrent) -> PngResponse:
     """There as soon as the job lists it, while the job may still be running."""
@@ -106,19 +111,7 @@ def image(job_id: JobId, index: ImageIndex, images: Images, asked: IfCurrent) ->
     summary="Fetch all images",
     response_class=ZipResponse,
     response_description="A ZIP file of `manifest.jsonl` and the images finished by now, stored.",
-    responses={
-        200: {"headers": etags.HEADER},
-        206: _part("application/zip"),
-        304: etags.NOT_MODIFIED,
-        **documented(
-            JobNotFound,
-            ImageNotFound,
-            Expired,
-            RangeNotSatisfiable,
-            InvalidRequest,
-            RedisUnavailable,
-        ),
-    },
+    responses=_of_a_file("application/zip"),
 )
 def archive(
     job_id: JobId,

@@ -122,7 +122,10 @@ def _jobs(redis: Redis, ledger: Sequence[Entry], alone: Alone) -> Iterator[str]:
     """Every accepted job ended once, as it should, with its own images."""
     store, ends = JobStore(redis), done_counts(redis)
     for entry in ledger:
-        for job_id in entry.accepted:
+        named = set(entry.accepted)
+        if entry.wanted.keyed and len(named) > 1:
+            yield f"job {entry.wanted.number}: one key, and jobs {', '.join(sorted(named))}"
+        for job_id in named:
             job = store.get(job_id)
             if job is None:
                 yield f"{job_id}: was accepted, and is not there"
@@ -170,7 +173,7 @@ def _nobody_else(redis: Redis, ledger: Sequence[Entry]) -> Iterator[str]:
             found[job.request.metadata["chaos"]] += 1
             if not job.status.done:
                 yield f"{job_id}: is still {job.status}"
-    most = {e.wanted.number: len(e.accepted) + e.unanswered for e in ledger}
+    most = {entry.wanted.number: entry.most for entry in ledger}
     for number, count in found.items():
         asked = most.get(number, 0)
         if count > asked:

@@ -65,11 +65,15 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A job to ask for; `cancel_after_s` where its client changes its mind."""
+    """A job to ask for; `cancel_after_s` where its client changes its mind.
+
+    Under an Idempotency-Key (`keyed`) it may be asked for any number of times, and is made once.
+    """
 
     number: int
     body: dict[str, Any]
     cancel_after_s: float | None = None
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,4 +121,5 @@ def _job(random: Random, number: int) -> Wanted:
     if number % 10 == 0:
         body |= {"sampler": LONG, "n": 2}
     cancels = random.random() < 0.08
-    return Wanted(number, body, round(random.uniform(0.0, 1.5), 2) if cancels else None)
+    cancel_after_s = round(random.uniform(0.0, 1.5), 2) if cancels else None
+    return Wanted(number, body, cancel_after_s, keyed=random.random() < 0.5)

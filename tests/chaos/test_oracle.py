@@ -89,3 +89,25 @@ def test_a_broken_promise_is_found(
     ledger = [Entry(Wanted(0, {}), accepted=[job_id])]
     found = findings(redis, ledger, PlayedEngine(), "tiny")  # type: ignore[arg-type]
     assert any(words in finding for finding in found) if words else found == []
+
+
+@pytest.mark.parametrize(
+    ("keyed", "told_of_both", "words"),
+    [
+        (False, False, None),
+        (True, False, "asked for 1 times and is there 2 times"),
+        (True, True, "one key, and jobs"),
+    ],
+)
+def test_a_key_makes_one_job_however_many_answers_were_lost(
+    redis: Redis, keyed: bool, told_of_both: bool, words: str | None
+) -> None:
+    first, second = (submit(redis, metadata={"chaos": 0}) for _ in range(2))
+    told = [first, second] if told_of_both else [first]
+    ledger = [Entry(Wanted(0, {}, keyed=keyed), accepted=told, unanswered=1)]
+    found = findings(redis, ledger, PlayedEngine(), "tiny")  # type: ignore[arg-type]
+    about = [finding for finding in found if finding.startswith("job 0")]
+    if words is None:
+        assert about == []
+    else:
+        assert any(words in finding for finding in about)

@@ -1,7 +1,8 @@
 """Fine-tuning: a run that begins with the weights of a trained network."""
 
+import logging
+
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -9,22 +10,22 @@ from models.checkpoint import Checkpoint
 from models.diffusers_config import CheckpointError
 from models.trainer import Trainer
 
+log = logging.getLogger(__name__)
 CLASSES = "class_embedding.weight"
+CLASS_SCALE = 0.5  # of the size of what a network knows of t; from zero, rows grow too slowly
 LAST = ("conv_out.weight", "conv_out.bias")
 
 
 def begin_with(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Weights and average of a run that has not begun become a checkpoint's.
 
-    Classes and variances that the checkpoint does not know start as nothing at all: all zero, so
-    that the network begins as it was. Raises CheckpointError where it is of another network,
-    prediction or schedule.
+    Variances that the checkpoint does not know start at zero, midway; classes at random. It may
+    predict something else: then its features serve, and what it makes of them is learned anew.
+    Raises CheckpointError where it is of another network or schedule.
     """
-    predicts = checkpoint.defaults.prediction
-    if predicts != trainer.config.prediction:
-        raise CheckpointError(
-            f"start_from: predicts {predicts}, not the run's {trainer.config.prediction}"
-        )
+    predicts, wanted = checkpoint.defaults.prediction, trainer.config.prediction
+    if predicts != wanted:
+        log.info("start_from: predicts %s, the run %s; its features serve", predicts, wanted)
     if not np.array_equal(checkpoint.schedule.beta, trainer.schedule.beta):
         raise CheckpointError("start_from: was trained on another schedule, or another T")
     weights = _with_what_is_new(dict(checkpoint.net.state_dict()), trainer)
@@ -39,7 +40,7 @@ def begin_with(trainer: Trainer, checkpoint: Checkpoint) -> None:
 def _with_what_is_new(weights: dict[str, Tensor], trainer: Trainer) -> dict[str, Tensor]:
     wanted, network = trainer.net.state_dict(), trainer.config.network
     if CLASSES in wanted and CLASSES not in weights:
-        weights[CLASSES] = torch.zeros_like(wanted[CLASSES])
+        weights[CLASSES] = CLASS_SCALE * wanted[CLASSES]  # drawn of N(0, 1) for this run's seed
     if trainer.config.variance == "learned_range":
         for name in LAST:
             missing = network.out_channels - len(weights[name])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.diffusers_config import CheckpointError
-from models.fine_tuning import begin_with
+from models.fine_tuning import CLASS_SCALE, begin_with
 from models.schedule import linear_schedule
 from models.train import main
 from models.trainer import Trainer
@@ -40,13 +40,21 @@ def test_a_run_begins_with_weights_and_average_of_the_checkpoint(tmp_path: Path)
     assert same(trainer.ema.state_dict(), dict(checkpoint.net.state_dict()))
 
 
-@torch.no_grad()
-def test_classes_start_as_nothing_at_all(tmp_path: Path) -> None:
+def test_classes_start_at_random_and_apart(tmp_path: Path) -> None:
     trainer, checkpoint = by_class(), start(tmp_path)
     begin_with(trainer, checkpoint)
-    x, t = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 3])
-    for y in (0, 3):
-        assert torch.equal(trainer.net(x, t, torch.full((4,), y)), checkpoint.net(x, t))
+    rows = trainer.net.state_dict()["class_embedding.weight"]
+    assert rows.std() == pytest.approx(CLASS_SCALE, rel=0.3)
+    assert len(rows.unique(dim=0)) == 4
+    again = by_class()
+    begin_with(again, checkpoint)
+    assert torch.equal(rows, again.net.state_dict()["class_embedding.weight"])
+
+
+def test_features_serve_a_run_that_predicts_something_else(tmp_path: Path) -> None:
+    trainer = trainer_of(replace(tiny_run(), prediction="v_prediction"))
+    begin_with(trainer, checkpoint := start(tmp_path))
+    assert same(dict(trainer.net.state_dict()), dict(checkpoint.net.state_dict()))
 
 
 def test_classes_are_learned_from_there(tmp_path: Path, garments: Tensor) -> None:
@@ -62,13 +70,12 @@ def test_classes_are_learned_from_there(tmp_path: Path, garments: Tensor) -> Non
     [
         ({"layers_per_block": 2}, {}, "start_from: does not fit the configuration"),
         ({"num_class_embeds": 4}, {}, "start_from: does not fit the configuration"),
-        ({}, {"prediction": "sample"}, "start_from: predicts epsilon, not the run's sample"),
         ({}, {"schedule": "cosine"}, "start_from: was trained on another schedule"),
         ({}, {"T": 5}, "start_from: was trained on another schedule"),
     ],
     ids=str,
 )
-def test_another_network_prediction_or_schedule_is_refused(
+def test_another_network_or_schedule_is_refused(
     tmp_path: Path, network: dict[str, Any], change: dict[str, Any], message: str
 ) -> None:
     trainer = trainer_of(replace(tiny_run(), **change))

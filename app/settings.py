@@ -28,7 +28,6 @@ class Settings(WebhookPolicySettings, RedisSettings):
         frozen=True,
         extra="forbid",
         validate_by_name=True,
-        env_ignore_empty=True,
     )
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"

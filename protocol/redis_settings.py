@@ -33,7 +33,7 @@ class RedisSettings(BaseSettings):
     Faults are told without what was given, which may hold a password.
     """
 
-    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, env_ignore_empty=True)
 
     redis_password: Annotated[
         SecretStr | None,

@@ -325,3 +325,18 @@ def test_an_image_says_what_it_is(service: str) -> None:
     label = image_of(service).last("LABEL")
     for name in ("title", "description", "revision", "base.name"):
         assert f"org.opencontainers.image.{name}=" in label
+
+
+@pytest.mark.parametrize("settings", [Settings, SenderSettings, WorkerSettings, WorkersSettings])
+def test_a_variable_set_to_nothing_is_as_one_not_set(
+    settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = {name for name in ("REDIS_URL", "DATA_DIR") if name in variables_read_by(settings)}
+    for name in needed:
+        monkeypatch.setenv(name, "redis://h")
+    for name in variables_read_by(settings) - needed:
+        monkeypatch.delenv(name, raising=False)
+    unset = settings()
+    for name in variables_read_by(settings) - needed:
+        monkeypatch.setenv(name, "")
+    assert settings() == unset

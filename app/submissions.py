@@ -3,7 +3,7 @@
 import copy
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,7 @@ from app.verify import SOURCE, to_verify
 from protocol.admission import Bound, NotAdmitted
 from protocol.idempotency import NameTaken, Once
 from protocol.job_intake import JobIntake
-from protocol.job_record import DEFAULT_TENANT
+from protocol.job_record import DEFAULT_TENANT, NewJob
 from protocol.job_store import JobStore
 from protocol.messages import MAX_SEED, Claim, JobRequest, ModelInfo
 from protocol.registry import Registry
@@ -150,40 +150,39 @@ class SubmissionService:
         return {live.engine for live in self._registry.live_workers() if live.model == model}
 
     def _enqueue(self, resolved: _Resolved, once: Once | None = None) -> str:
-        """The new job's id. No refusal for want of room rests on a figure a second old."""
-        request = resolved.request
-        job_id = f"job_{uuid_utils.uuid7().hex}"
-        queue = ShardQueue(self._submitting, request.model, request.priority)
-
-        def first_shards(pipe: Pipeline) -> None:
-            queue.enqueue_first(job_id, request.n, pipe)
-
-        submit = partial(
-            self._intake.submit,
-            job_id,
-            request,
+        """The new job's id."""
+        job = NewJob(
+            f"job_{uuid_utils.uuid7().hex}",
+            resolved.request,
             model_sha256=resolved.model.sha256,
             created_at=time.time(),
             tenant=self.tenant,
             sources=resolved.pixels,
-            image_bytes=bytes_of_image(request, resolved.model),
+            image_bytes=bytes_of_image(resolved.request, resolved.model),
             claim=resolved.claim,
             engine=resolved.engine,
             request_id=self.request_id,
-            once=once,
-            enqueue=first_shards,
         )
+        try:
+            self._admit(job, once)
+        except (ConnectionError, TimeoutError):
+            if JobStore(self._redis).get(job.id) is None:  # only its answer may have been lost
+                raise
+        return job.id
+
+    def _admit(self, job: NewJob, once: Once | None) -> None:
+        """No refusal for want of room rests on a figure a second old."""
         for last in (False, True):
             room = self._room.left(now=last)
             bounds = bounds_of(self.quotas, queue=self._max_queued_images, room=room)
             try:
-                submit(bounds=bounds)
-                break
+                self._intake.submit(job, bounds=bounds, once=once, enqueue=self._first_shards(job))
+                return
             except NotAdmitted as error:
                 if last or error.bound is not Bound.ROOM:
-                    raise refusal(error, bounds, n=request.n) from error
-            except (ConnectionError, TimeoutError):
-                if JobStore(self._redis).get(job_id) is None:  # only its answer may have been lost
-                    raise
-                break
-        return job_id
+                    raise refusal(error, bounds, n=job.request.n) from error
+
+    def _first_shards(self, job: NewJob) -> Callable[[Pipeline], None]:
+        request = job.request
+        queue = ShardQueue(self._submitting, request.model, request.priority)
+        return partial(queue.enqueue_first, job.id, request.n)

@@ -4,5 +4,5 @@ No torch, no FastAPI. `shard_queue` alone imports rq (see docs/decisions/0002). 
 those before it alone:
 
 keys, messages, states <- event_log, idempotency, registry, shard_queue, webhook_store
-    <- admission, job_record, job_scripts <- job_intake, job_store, job_list <- image_store
+    <- job_record, job_scripts <- admission <- job_intake, job_store, job_list <- image_store
 """

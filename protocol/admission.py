@@ -11,9 +11,10 @@ from redis.client import Pipeline
 
 from protocol import keys
 from protocol.idempotency import NameTaken, Once
-from protocol.messages import JobRequest
+from protocol.job_record import NewJob
 
 LUA = Path(__file__).parent / "lua" / "admission"
+JOB_BYTES = 16_384  # of a record, its shards in RQ and what belongs to them, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,9 @@ class Admission:
     def execute(
         self,
         pipe: Pipeline,
-        request: JobRequest,
+        job: NewJob,
         *,
-        tenant: str,
         bounds: Bounds,
-        image_bytes: int,
-        job_bytes: int,
         once: Once | None = None,
     ) -> None:
         """Run what is in the pipe, in one script: all of it, or nothing.
@@ -71,16 +69,16 @@ class Admission:
         verdict, there, midnight_s = self._script(
             keys=[
                 keys.queued(),
-                keys.day(tenant, ""),
+                keys.day(job.tenant, ""),
                 *([] if once is None else [once.redis_key]),
             ],
             args=[
-                tenant,
-                request.model,
-                request.priority,
-                request.n,
-                image_bytes,
-                job_bytes,
+                job.tenant,
+                job.request.model,
+                job.request.priority,
+                job.request.n,
+                job.image_bytes,
+                JOB_BYTES + sum(map(len, job.sources.values())),
                 *("" if limit is None else limit for limit in limits),
                 *_flat(pipe),
             ],

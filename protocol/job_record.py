@@ -1,7 +1,7 @@
 """A job's record: the hash that a submission writes, and what it says later."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.event_log import StreamId
@@ -33,39 +33,45 @@ class JobRecord:
     claim: Claim | None = None  # of the image it is to verify
 
 
-def first_fields(
-    request: JobRequest,
-    *,
-    model_sha256: str,
-    created_at: float,
-    tenant: str,
-    image_bytes: int,
-    claim: Claim | None,
-    engine: str,
-    request_id: str,
-) -> Mapping[Any, Any]:
-    """The hash of a job that was just submitted. Scripts move it on."""
-    return {
-        "status": JobState.QUEUED,
-        "request": request.model_dump_json(),
-        "tenant": tenant,
-        "model": request.model,
-        "priority": request.priority,
-        "n": request.n,
-        "image_bytes": image_bytes,
-        "counted": 1,
-        "ttl_s": request.ttl_s,
-        "timeout_s": request.timeout_s or "",
-        "model_sha256": model_sha256,
-        "engine": engine,
-        "request_id": request_id,
-        "images_done": 0,
-        "attempts": 0,
-        "error": "",
-        "created_at": f"{created_at:.6f}",
-        "claim": "" if claim is None else claim.model_dump_json(),
-        **_webhook_fields(request),
-    }
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job as it is submitted; `created_at` in seconds since the epoch."""
+
+    id: str
+    request: JobRequest
+    model_sha256: str
+    created_at: float
+    tenant: str = DEFAULT_TENANT
+    sources: Mapping[str, bytes] = field(default_factory=dict)  # pixels it starts from or verifies
+    image_bytes: int = 0  # what each of its images will take
+    claim: Claim | None = None  # of the image it is to verify
+    engine: str = ""  # that alone may begin it
+    request_id: str = ""
+
+    def fields(self) -> Mapping[Any, Any]:
+        """Its first hash. Scripts move it on."""
+        request = self.request
+        return {
+            "status": JobState.QUEUED,
+            "request": request.model_dump_json(),
+            "tenant": self.tenant,
+            "model": request.model,
+            "priority": request.priority,
+            "n": request.n,
+            "image_bytes": self.image_bytes,
+            "counted": 1,
+            "ttl_s": request.ttl_s,
+            "timeout_s": request.timeout_s or "",
+            "model_sha256": self.model_sha256,
+            "engine": self.engine,
+            "request_id": self.request_id,
+            "images_done": 0,
+            "attempts": 0,
+            "error": "",
+            "created_at": f"{self.created_at:.6f}",
+            "claim": "" if self.claim is None else self.claim.model_dump_json(),
+            **_webhook_fields(request),
+        }
 
 
 def record_of(job_id: str, raw: Mapping[bytes, bytes]) -> JobRecord:

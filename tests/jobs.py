@@ -8,7 +8,7 @@ from redis import Redis
 
 from protocol import keys
 from protocol.job_intake import JobIntake
-from protocol.job_record import JobRecord
+from protocol.job_record import JobRecord, NewJob
 from protocol.job_store import JobStore
 from protocol.messages import JobRequest, Output, Priority, SamplerSpec
 from protocol.shard_queue import ShardQueue
@@ -41,10 +41,7 @@ def submit(redis: Redis, **changes: Any) -> str:
     job_id = f"job_{uuid.uuid4().hex}"
     queue = ShardQueue(redis, wanted.model, wanted.priority)
     JobIntake(redis).submit(
-        job_id,
-        wanted,
-        model_sha256="",
-        created_at=time.time(),
+        NewJob(job_id, wanted, model_sha256="", created_at=time.time()),
         enqueue=lambda pipe: queue.enqueue_first(job_id, wanted.n, pipe),
     )
     return job_id

@@ -12,6 +12,7 @@ from redis.exceptions import OutOfMemoryError
 from protocol import keys
 from protocol.admission import Bound, Bounds, NotAdmitted
 from protocol.job_intake import JobIntake
+from protocol.job_record import NewJob
 from protocol.job_store import Begun, JobStore
 from protocol.messages import ImageManifest, JobError
 from protocol.rate_limiter import RateLimiter
@@ -27,14 +28,12 @@ def submit(
 ) -> str:
     wanted, job_id = request(n=n), f"job_{uuid.uuid4().hex}"
     queue = ShardQueue(redis, wanted.model, wanted.priority)
+    job = NewJob(
+        job_id, wanted, model_sha256="", created_at=0.0, tenant=tenant, image_bytes=image_bytes
+    )
     JobIntake(redis).submit(
-        job_id,
-        wanted,
-        model_sha256="",
-        created_at=0.0,
-        tenant=tenant,
+        job,
         bounds=bounds,
-        image_bytes=image_bytes,
         enqueue=lambda pipe: queue.enqueue_first(job_id, n, pipe),
     )
     return job_id

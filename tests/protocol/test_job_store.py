@@ -8,7 +8,7 @@ from redis import Redis
 
 from protocol import keys
 from protocol.job_intake import JobIntake
-from protocol.job_record import DEFAULT_TENANT
+from protocol.job_record import DEFAULT_TENANT, NewJob
 from protocol.job_store import Begun, Commit, JobStore, Lost, NotBegun
 from protocol.messages import ImageManifest, JobError
 from protocol.shard_queue import OUTSTANDING, SHARD_IMAGES, ShardQueue, shards_of, slots_of
@@ -62,7 +62,7 @@ def test_a_failed_transaction_leaves_nothing(redis: Redis) -> None:
     before = set(redis.keys())
     with pytest.raises(RuntimeError, match="cut"):
         JobIntake(redis).submit(
-            "job_" + "0" * 32, request(), model_sha256="", created_at=0.0, enqueue=refuse
+            NewJob("job_" + "0" * 32, request(), model_sha256="", created_at=0.0), enqueue=refuse
         )
     assert set(redis.keys()) == before
 

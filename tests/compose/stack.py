@@ -2,6 +2,8 @@
 
 COMPOSE_TEST_REACH is put before the commands that call the port, for an engine whose ports are
 published elsewhere than here: `nsenter -n -t PID --`. COMPOSE_TEST_PORT chooses another port.
+What the compose files read is passed on: `TORCH_INDEX=` where pip finds torch for the CPU by
+itself, `WORKER_DEVICE=auto` where the engine only pretends to have a GPU.
 """
 
 import json

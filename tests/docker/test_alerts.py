@@ -1,5 +1,6 @@
-"""Alerts look at figures that there are."""
+"""Alerts and panels look at figures that there are."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.app.played_worker import PlayedWorker
 from tests.conftest import ROOT, RedisServer
 
 RULES = ROOT / "docker" / "monitoring" / "alerts.yml"
+DASHBOARD = ROOT / "docker" / "monitoring" / "grafana" / "denoised.json"
 DOCUMENT = ROOT / "docs" / "operations.md"
 SELECTOR = re.compile(r"(denoised_\w+)(?:\{(\w+)=~?\"([^\"]+)\"\})?")
 
@@ -37,17 +39,28 @@ def exported(server: RedisServer, redis: Redis) -> dict[str, list[dict[str, str]
     return samples
 
 
-def test_every_figure_an_alert_looks_at_is_exported_with_its_labels(
+def queries() -> list[tuple[str, str]]:
+    """Whose, and what it asks."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    drawn = [(panel["title"], target["expr"]) for panel in panels for target in panel["targets"]]
+    return [(rule["alert"], rule["expr"]) for rule in rules()] + drawn
+
+
+def test_every_figure_that_is_looked_at_is_exported_with_its_labels(
     redis_server: RedisServer, redis: Redis
 ) -> None:
     samples = exported(redis_server, redis)
-    for rule in rules():
-        grouped = re.findall(r"by \((\w+)\)", rule["expr"])
-        for name, label, value in SELECTOR.findall(rule["expr"]):
-            assert name in samples, f"{rule['alert']}: nobody exports {name}"
-            labels = samples[name][0]
-            assert {label} - {""} <= set(labels), f"{rule['alert']}: {name} has no {label}"
-            assert set(grouped) <= set(labels), f"{rule['alert']}: {name} has no {grouped}"
+    for who, query in queries():
+        grouped = {
+            label
+            for names in re.findall(r"by \(([\w, ]+)\)", query)
+            for label in re.split(", *", names)
+        }
+        for name, label, value in SELECTOR.findall(query):
+            assert name in samples, f"{who}: nobody exports {name}"
+            labels = set(samples[name][0])
+            assert {label} - {""} <= labels, f"{who}: {name} has no {label}"
+            assert grouped <= labels, f"{who}: {name} has no {grouped - labels}"
             if label == "state":
                 assert value in {sample[label] for sample in samples[name]}
 

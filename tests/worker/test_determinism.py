@@ -24,8 +24,8 @@ from worker.fingerprint import Mode, Precision, resolve
 from worker.row import Dropped, Pixels, Start, Ticket
 from worker.runner import TorchRunner
 
-SCHEDULES = int(os.environ.get("FUZZ", "50"))
-NIGHTLY = SCHEDULES > 50
+SCHEDULES = int(os.environ.get("FUZZ", "30"))
+NIGHTLY = SCHEDULES > 30
 PLANS = [
     ddim_plan(linear_schedule(), 4),
     ddim_plan(linear_schedule(), 7, eta=0.5),

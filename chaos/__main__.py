@@ -20,6 +20,7 @@ from models.checkpoint import save_checkpoint
 from models.schedule import linear_schedule
 from models.unet import UNet, UNetConfig
 
+QUIET_KILLS = 6
 TINY = UNetConfig(
     sample_size=8,
     in_channels=1,
@@ -43,6 +44,7 @@ def main() -> int:
         strikes=arguments.strikes,
         workers=arguments.workers,
         longest_s=1.0 if arguments.short else 60.0,
+        quiet_kills=0 if arguments.short else QUIET_KILLS,
     )
     logging.info("seed %d, logs in %s", plan.seed, arguments.folder)
     outcome = run(plan, folder=arguments.folder, model=tiny(arguments.folder))

@@ -1,6 +1,7 @@
 """A run: ask, break, wait until all is calm, look."""
 
 import logging
+import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ from redis.exceptions import RedisError
 from chaos import blows
 from chaos.client import Client, Entry
 from chaos.oracle import Alone, findings, job_ids
-from chaos.plan import Blow, Plan, Strike, Wanted
-from chaos.recovery import Recoveries
+from chaos.plan import LARGE, LONG, Blow, Plan, Strike, Wanted
+from chaos.processes import Kept
+from chaos.recovery import Recoveries, held_by
 from chaos.stack import Stack, running, wait_until
 from protocol.job_store import JobStore
 from worker.resident import load_resident
@@ -44,7 +46,10 @@ def run(plan: Plan, *, folder: Path, model: Path) -> Outcome:
         recoveries = Recoveries(stack)
         ledger = _storm(plan, stack, client, recoveries)
         _calm(stack, ledger)
+        in_storm = list(recoveries.took_s)
+        _kill_in_peace(plan, stack, client, ledger, recoveries)
         recoveries.stop()
+        in_peace = recoveries.took_s[len(in_storm) :]
         grown = _quiet_batch(plan, stack, client, ledger)
         client.close()
         with stack.look() as redis:
@@ -60,8 +65,9 @@ def run(plan: Plan, *, folder: Path, model: Path) -> Outcome:
             "blows": dict(Counter(str(strike.blow) for strike in plan.strikes)),
             "starts": {kept.name: kept.starts for kept in (stack.redis, stack.api, *stack.workers)},
             "worker_statuses": dict(Counter(s for w in stack.workers for s in w.statuses)),
-            "recoveries": len(recoveries.took_s),
-            "slowest_recovery_s": round(max(recoveries.took_s, default=0.0), 1),
+            "recoveries": len(in_storm),
+            "slowest_recovery_s": round(max(in_storm, default=0.0), 1),
+            "recoveries_in_peace_s": [round(took, 1) for took in in_peace],
             "findings": found,
             "took_s": round(time.monotonic() - started, 1),
         }
@@ -106,7 +112,7 @@ def _calm(stack: Stack, ledger: Sequence[Entry]) -> None:
     Those that are not over when it is up are for the oracle to name.
     """
     wait_until(lambda: stack.serves(len(stack.workers)), within_s=CALM_S, what="all are back")
-    log.info("calm: waiting for %d jobs", sum(len(entry.accepted) for entry in ledger))
+    log.info("calm: waiting for %d jobs", sum(bool(entry.accepted) for entry in ledger))
     deadline = time.monotonic() + DRAIN_S
     while _open_jobs(stack) and time.monotonic() < deadline:
         time.sleep(0.3)
@@ -127,9 +133,38 @@ def _open_jobs(stack: Stack) -> int:
     return still_open + len(waiting) + started + queued
 
 
+def _kill_in_peace(
+    plan: Plan, stack: Stack, client: Client, ledger: list[Entry], recoveries: Recoveries
+) -> None:
+    """Whatever a worker had, and then all of them had, is begun again while nothing else breaks."""
+    first = 1 + max(wanted.number for wanted in plan.jobs)
+    for k in range(plan.quiet_kills):
+        body = plan.jobs[k].body | {"n": LARGE, "sampler": LONG, "metadata": {"chaos": first + k}}
+        ledger.append(client.submit(Wanted(first + k, body)))
+        busy = _first_at_work(stack)
+        victims = stack.workers if k % 2 else [busy]
+        for victim in victims:
+            recoveries.killed(victim.pid)
+            victim.send(signal.SIGKILL)
+        wait_until(lambda: not recoveries.waiting, within_s=CALM_S, what="a recovery in peace")
+        _calm(stack, ledger)
+
+
+def _first_at_work(stack: Stack) -> Kept:
+    """A worker that has shards, as soon as one has."""
+    busy: list[Kept] = []
+
+    def found() -> bool:
+        busy.extend(worker for worker in stack.workers if held_by(stack, worker.pid))
+        return bool(busy)
+
+    wait_until(found, within_s=CALM_S, what="a worker at work")
+    return busy[0]
+
+
 def _quiet_batch(plan: Plan, stack: Stack, client: Client, ledger: list[Entry]) -> list[str]:
     """A few jobs more in peace: descriptors and threads stay what they are."""
-    first = 1 + max(wanted.number for wanted in plan.jobs)
+    first = 1 + max(entry.wanted.number for entry in ledger)
     counts: list[dict[str, tuple[int, int]]] = []
     for batch in range(2):
         for k in range(QUIET_JOBS):

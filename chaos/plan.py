@@ -84,9 +84,18 @@ class Plan:
     workers: int
     jobs: Sequence[Wanted] = field(default_factory=list)
     strikes: Sequence[Strike] = field(default_factory=list)
+    quiet_kills: int = 0  # of workers, once the storm is over, to see how long a recovery takes
 
 
-def draw(seed: int, *, jobs: int, strikes: int, workers: int, longest_s: float = 60.0) -> Plan:
+def draw(
+    seed: int,
+    *,
+    jobs: int,
+    strikes: int,
+    workers: int,
+    longest_s: float = 60.0,
+    quiet_kills: int = 0,
+) -> Plan:
     """The run of a seed: every kind of blow falls before any falls twice as often."""
     random = Random(seed)
     blows: list[Blow] = []
@@ -95,6 +104,7 @@ def draw(seed: int, *, jobs: int, strikes: int, workers: int, longest_s: float =
     return Plan(
         seed=seed,
         workers=workers,
+        quiet_kills=quiet_kills,
         jobs=[_job(random, number) for number in range(jobs)],
         strikes=[
             Strike(

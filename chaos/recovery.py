@@ -14,6 +14,21 @@ from protocol import keys
 POLL_S = 0.1
 
 
+def held_by(stack: Stack, pid: int) -> dict[tuple[str, str], bytes]:
+    """The shards, by job, that a worker has, and which run of it that is; none if Redis is away."""
+    held = {}
+    try:
+        with stack.look() as redis:
+            for job_id in job_ids(redis):
+                leases = cast(dict[bytes, bytes], redis.hgetall(keys.leases(job_id)))
+                for shard, run in leases.items():
+                    if f"-{pid}-".encode() in run:
+                        held[job_id, shard.decode()] = run
+    except RedisError:
+        return {}
+    return held
+
+
 class Recoveries:
     """Watches, from the moment of a kill, until each shard was begun again or its job is over."""
 
@@ -28,15 +43,13 @@ class Recoveries:
     def killed(self, pid: int) -> None:
         """Note what the worker had; its lease says which run of it that was."""
         now = time.monotonic()
-        try:
-            with self._stack.look() as redis:
-                for job_id in job_ids(redis):
-                    leases = cast(dict[bytes, bytes], redis.hgetall(keys.leases(job_id)))
-                    for shard, run in leases.items():
-                        if f"-{pid}-".encode() in run:
-                            self._left[job_id, shard.decode()] = run, now
-        except RedisError:
-            return
+        for shard, run in held_by(self._stack, pid).items():
+            self._left[shard] = run, now
+
+    @property
+    def waiting(self) -> int:
+        """Shards that were killed and not yet begun again."""
+        return len(self._left)
 
     def stop(self) -> None:
         """Watch no longer."""

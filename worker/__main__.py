@@ -11,21 +11,28 @@ import uuid
 
 from pydantic import ValidationError
 from redis import Redis
+from redis.exceptions import RedisError
 
 from models.diffusers_config import CheckpointError
 from protocol import logs
 from protocol.registry import Registry
 from protocol.shard_queue import queue_names
+from protocol.trouble import passes
 from worker.batch_worker import BatchWorker
 from worker.resident import model_name
 from worker.settings import WorkerSettings
 
 log = logging.getLogger("worker")
-EXIT_BAD_SETTINGS, EXIT_FAULT = 2, 70
+EXIT_BAD_SETTINGS, EXIT_FAULT, EXIT_REDIS = 2, 70, 75
 
 
 def main() -> int:
-    """Exit status: 0 after a drain, 2 for settings or a checkpoint, 70 after an engine fault."""
+    """Exit status: 0 after a drain, 2 for settings or a checkpoint, 70 after an engine fault, 75
+    where Redis is away or full at the start.
+
+    The client is never closed: threads that outlive the drain are cut off with the process, where
+    a closed connection would look like a bug of theirs, and fail the job.
+    """
     logs.configure(None)
     try:
         settings = WorkerSettings()
@@ -33,8 +40,7 @@ def main() -> int:
         log.error("cannot start: %s", error)
         return EXIT_BAD_SETTINGS
     logs.configure(settings.log)
-    with Redis.from_url(settings.redis_url) as redis:
-        return _work(settings, redis)
+    return _work(settings, Redis.from_url(settings.redis_url))
 
 
 def _work(settings: WorkerSettings, redis: Redis) -> int:
@@ -47,6 +53,11 @@ def _work(settings: WorkerSettings, redis: Redis) -> int:
         log.error("cannot start: %s", error)
         Registry(redis).cannot_start(f"{settings.model}: {error}")
         return EXIT_BAD_SETTINGS
+    except RedisError as error:
+        if not passes(error):
+            raise
+        log.error("cannot start while Redis is in trouble: %s", error)
+        return EXIT_REDIS
     return EXIT_FAULT if worker.service.faulted else 0
 
 

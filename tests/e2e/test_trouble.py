@@ -1,6 +1,9 @@
 """A worker and a Redis that is full, gone, or thinks that the worker is dead."""
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import cast
@@ -12,8 +15,9 @@ from rq.serializers import JSONSerializer
 from protocol import keys
 from protocol.messages import SamplerSpec
 from protocol.states import JobState
-from tests.conftest import RedisServer, Workers, until
+from tests.conftest import ROOT, RedisServer, Workers, until
 from tests.jobs import record, submit
+from worker.__main__ import EXIT_REDIS
 from worker.leases import LEASE_S
 
 LONG = SamplerSpec(name="ddpm", steps=1000, variance="fixed_small", clip=1.0)
@@ -70,6 +74,26 @@ def test_a_worker_that_was_frozen_and_is_given_its_own_shard_again_ends_it(
 
 def _lapsed(redis: Redis, registry: str) -> bool:
     return bool(redis.zcount(registry, 0, time.time()))
+
+
+def test_a_redis_that_has_no_room_for_a_worker_is_named_and_left(
+    redis_server: RedisServer, redis: Redis, data_dir: Path, tiny_model: Path
+) -> None:
+    redis.config_set("maxmemory", "1")
+    found = subprocess.run(
+        [sys.executable, "-m", "worker"],
+        env=os.environ
+        | {"REDIS_URL": redis_server.url, "DATA_DIR": str(data_dir)}
+        | {"WORKER_MODEL": str(tiny_model), "WORKER_THREADS": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert found.returncode == EXIT_REDIS
+    assert "cannot start while Redis is in trouble: " in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 def test_sigterm_is_heard_without_a_redis(

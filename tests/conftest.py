@@ -26,6 +26,7 @@ from protocol.registry import Registry
 
 ROOT = Path(__file__).parent.parent
 SHIPPED_MODEL = ROOT / "models" / "pretrained" / "fashion-mnist"
+SHIPPED_BY_CLASS = ROOT / "models" / "pretrained" / "fashion-mnist-classes"
 TINY = UNetConfig(
     sample_size=8,
     in_channels=1,

@@ -1,20 +1,25 @@
-"""The shipped model through the whole service: its pictures look like what it was trained on."""
+"""The shipped models through the whole service: their pictures look like what they learned from."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.evaluate import CLASSIFIER
+from models.evaluation.classifier import classify, load_classifier
 from tests.app.api_process import ApiProcess
-from tests.conftest import ROOT, SHIPPED_MODEL, RedisServer, Workers, until
+from tests.conftest import ROOT, SHIPPED_BY_CLASS, SHIPPED_MODEL, RedisServer, Workers, until
 
 Pictures = NDArray[np.float64]  # (N, 784)
 JOB = {"n": 32, "seed": 42, "sampler": {"name": "ddim", "steps": 50}}
+AS_ASKED = 0.7  # by chance: 0.1
 NEAR = 1.15  # times as far from real images as other real images are
 
 
@@ -43,14 +48,18 @@ def _unit(rows: Pictures) -> Pictures:
 
 
 @pytest.fixture
-def drawn(redis_server: RedisServer, workers: Workers) -> Iterator[Pictures]:
-    """A job's images, over HTTP."""
-    workers.start(SHIPPED_MODEL, WORKER_THREADS="2")
-    with ApiProcess.start(redis_server.url) as api, api.client() as client:
-        job = client.post("/v1/jobs", json=JOB).raise_for_status().json()
-        job = until(lambda: _ended(client, job), timeout_s=240)
-        assert (job["status"], len(job["images"])) == ("succeeded", 32)
-        yield np.stack([_pixels(client.get(image["url"]).content) for image in job["images"]])
+def draw(redis_server: RedisServer, workers: Workers) -> Callable[[Path, dict[str, Any]], Pictures]:
+    """A job's images, over HTTP, by a model."""
+
+    def drawn(model: Path, asked: dict[str, Any]) -> Pictures:
+        workers.start(model, WORKER_THREADS="2")
+        with ApiProcess.start(redis_server.url) as api, api.client() as client:
+            job = client.post("/v1/jobs", json=asked).raise_for_status().json()
+            job = until(lambda: _ended(client, job), timeout_s=240)
+            assert (job["status"], len(job["images"])) == ("succeeded", asked["n"])
+            return np.stack([_pixels(client.get(image["url"]).content) for image in job["images"]])
+
+    return drawn
 
 
 def _ended(client: httpx2.Client, job: dict[str, Any]) -> dict[str, Any] | None:
@@ -65,13 +74,27 @@ def _pixels(png: bytes) -> Pictures:
 
 
 def test_the_pictures_are_garments(
-    drawn: Pictures, real: tuple[Pictures, Pictures, NDArray[np.uint8]]
+    draw: Callable[[Path, dict[str, Any]], Pictures],
+    real: tuple[Pictures, Pictures, NDArray[np.uint8]],
 ) -> None:
+    drawn = draw(SHIPPED_MODEL, JOB)
     known, held_out, labels = real
     assert how_far(drawn, known, held_out) < NEAR
     assert len({labels[i] for i in distances(drawn, known).argmin(axis=1)}) >= 7, "of ten kinds"
     among = distances(drawn, drawn) + np.eye(len(drawn))
     assert among.min() > 0.01, "no two are the same"
+
+
+def test_by_class_they_are_what_was_asked_for(
+    draw: Callable[[Path, dict[str, Any]], Pictures],
+) -> None:
+    """As a classifier sees it that learned from real ones."""
+    judge = load_classifier(CLASSIFIER)
+    asked = {"n": 30, "seed": 42, "sampler": "dpmpp-2m", "labels": list(judge.net.kind.classes)}
+    drawn = draw(SHIPPED_BY_CLASS, asked)
+    images = torch.from_numpy(drawn.astype(np.uint8)).reshape(-1, 1, 28, 28)
+    _, seen = classify(judge.net, images)
+    assert (seen == torch.arange(30) % 10).float().mean() > AS_ASKED
 
 
 @pytest.mark.parametrize("spoil", ["noise", "texture", "scrambled", "halves", "speckled"])

@@ -8,9 +8,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import pytest
 import torch
@@ -57,6 +58,16 @@ class RedisServer:
 
     folder: Path
     process: "subprocess.Popen[bytes] | None" = None
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator[Self]:
+        """One that answers, until the end. In a short path: a socket's may have some 100 bytes."""
+        with tempfile.TemporaryDirectory(prefix="denoised-") as folder:
+            server = cls(Path(folder))
+            server.start()
+            yield server
+            server.kill()
 
     @property
     def url(self) -> str:
@@ -135,12 +146,9 @@ class Workers:
 
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
-    """A server of the test's own. In a short path: a socket's may have some 100 bytes."""
-    with tempfile.TemporaryDirectory(prefix="denoised-") as folder:
-        server = RedisServer(Path(folder))
-        server.start()
+    """A server of the test's own."""
+    with RedisServer.running() as server:
         yield server
-        server.kill()
 
 
 @pytest.fixture

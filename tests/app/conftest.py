@@ -3,9 +3,7 @@
 There is no worker here. Its part is played by `PlayedWorker`, through the real protocol.
 """
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -22,21 +20,15 @@ from tests.conftest import RedisServer
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """One for all tests that do not kill it; `redis` empties it."""
-    with tempfile.TemporaryDirectory(prefix="denoised-") as folder:
-        server = RedisServer(Path(folder))
-        server.start()
+    with RedisServer.running() as server:
         yield server
-        server.kill()
 
 
 @pytest.fixture
 def mortal_redis() -> Iterator[RedisServer]:
     """A server of the test's own, to be killed."""
-    with tempfile.TemporaryDirectory(prefix="denoised-") as folder:
-        server = RedisServer(Path(folder))
-        server.start()
+    with RedisServer.running() as server:
         yield server
-        server.kill()
 
 
 @pytest.fixture

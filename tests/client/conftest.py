@@ -1,9 +1,7 @@
 """A real API process on a real Redis, a played worker, and both clients."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,11 +22,8 @@ MakeClient = Callable[..., Any]
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """One for all tests here; `redis` empties it."""
-    with tempfile.TemporaryDirectory(prefix="denoised-") as folder:
-        server = RedisServer(Path(folder))
-        server.start()
+    with RedisServer.running() as server:
         yield server
-        server.kill()
 
 
 @pytest.fixture

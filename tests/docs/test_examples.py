@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -39,9 +38,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     card = {"name": MODEL}
     save_checkpoint(model, TINY, UNet(TINY).state_dict(), linear_schedule(), card=card)
     with ExitStack() as stack:
-        server = RedisServer(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        server.start()
-        stack.callback(server.kill)
+        server = stack.enter_context(RedisServer.running())
         workers = Workers(server, tmp_path_factory.mktemp("data"))
         stack.callback(workers.stop_all)
         workers.start(model)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,13 +33,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     """A Redis with a sender beside it, which goes through its schedule at once."""
     data_dir = tmp_path_factory.mktemp("sender")
     write_secret(data_dir)
-    with tempfile.TemporaryDirectory(prefix="denoised-") as folder:
-        server = RedisServer(Path(folder))
-        server.start()
-        environment = {"WEBHOOK_RETRY_SCALE": AT_ONCE, "WEBHOOK_PUBLIC_URL": "https://a.b"}
-        with SenderProcess.start(server.url, data_dir, **environment), server.client() as redis:
-            yield redis
-        server.kill()
+    environment = {"WEBHOOK_RETRY_SCALE": AT_ONCE, "WEBHOOK_PUBLIC_URL": "https://a.b"}
+    with (
+        RedisServer.running() as server,
+        SenderProcess.start(server.url, data_dir, **environment),
+        server.client() as redis,
+    ):
+        yield redis
 
 
 def test_an_end_arrives_signed_with_its_links(served: Redis, receiver: Receiver) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import schemathesis
 from httpx2 import Client
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 
@@ -57,6 +57,15 @@ def about(case: Case[Any], job_id: str | None) -> Case[Any]:
     return case
 
 
+def can_be_told(case: Case[Any], operation: Operation) -> bool:
+    """Whether what is wrong with a query shows in it: there, an empty list of whatever name is
+    nothing at all, and one value looks like a list of it."""
+    described = DOCUMENT["paths"][operation.path][operation.method.lower()].get("parameters", [])
+    lists = {p["name"] for p in described if p["in"] == "query" and "array" in str(p["schema"])}
+    told = all(isinstance(case.query.get(name, []), list) for name in lists)
+    return told and [] not in case.query.values()
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 def test_a_service_does_what_its_document_says(
     operation: Operation, url: str, worker: PlayedWorker
@@ -77,6 +86,7 @@ def test_a_service_does_what_its_document_says(
     )
     @given(case=st.one_of(valid, broken))
     def ask(case: Case[Any]) -> None:
+        assume(can_be_told(case, operation))
         response = case.call(base_url=url, headers=KEY)
         case.validate_response(response, headers=KEY)
 

@@ -14,6 +14,7 @@ from itertools import repeat
 from pathlib import Path
 
 import torch
+from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -100,7 +101,8 @@ def _progress_bar(*, shown: bool) -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[loss]}"),
     )
-    return Progress(*columns, refresh_per_second=1, disable=not shown)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, refresh_per_second=1, disable=not shown)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -132,9 +132,12 @@ def with_labels(config_file: Path, labels: list[int] | None) -> str:
     return str(config_file)
 
 
-def test_a_run_by_class_names_its_classes_in_the_card(config_file: Path) -> None:
+def test_a_run_by_class_names_its_classes_in_the_card(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = config_file.parent / "run"
     assert main([with_labels(config_file, [0, 1, 2]), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == "", "the bar is on stderr"
     checkpoint = load_checkpoint(out / "checkpoint")
     assert checkpoint.card["labels"] == ["a", "b", "c"]
     assert checkpoint.net.config.num_class_embeds == 4

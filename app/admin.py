@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.connections import for_reading
-from app.purge import Purge
+from app.connections import for_reading, for_submitting
+from app.operate import NotAgain, Operate
 from app.settings import Settings, one_line
 from app.stats import StatsService
 from protocol.claiming import Claiming
@@ -36,13 +36,13 @@ def main() -> int:
     """Exit status: 0; 1 where nothing was done; 2 for arguments or settings; 3 without a Redis."""
     arguments = _parser().parse_args()
     try:
-        redis = for_reading(Settings().redis_url)
+        redis = arguments.connect(Settings().redis_url)
         said = arguments.act(redis, arguments)
     except ValidationError as error:
         return _failed(one_line(error), EXIT_USAGE)
     except Misused as error:
         return _failed(str(error), EXIT_USAGE)
-    except Refused as refusal:
+    except (Refused, NotAgain) as refusal:
         return _failed(str(refusal), EXIT_REFUSED)
     except RedisError as error:
         return _failed(f"Redis does not do it: {error}", EXIT_NO_REDIS)
@@ -77,20 +77,24 @@ def _drain(redis: Redis, arguments: argparse.Namespace) -> Said:
 
 
 def _purge(redis: Redis, arguments: argparse.Namespace) -> Said:
-    purge = Purge(redis)
+    jobs = Operate(redis)
     if arguments.all_of is not None:
         if arguments.tenant is not None:
             raise Misused("--tenant goes with --older-than alone")
-        chosen = purge.all_of(arguments.all_of)
+        chosen = jobs.all_of(arguments.all_of)
     else:
-        tenants = purge.tenants() if arguments.tenant is None else [arguments.tenant]
+        tenants = jobs.tenants() if arguments.tenant is None else [arguments.tenant]
         age = arguments.older_than
-        chosen = [job for name in tenants for job in purge.ended(name, older_than_s=age)]
+        chosen = [job for name in tenants for job in jobs.ended(name, older_than_s=age)]
     if chosen and not arguments.yes:
         raise Refused(f"{len(chosen)} jobs would be deleted with their images; say --yes to do it")
     for job in chosen:
-        purge.delete(job)
+        jobs.delete(job)
     return {"deleted_jobs": len(chosen), "deleted_images": sum(job.images_done for job in chosen)}
+
+
+def _requeue(redis: Redis, arguments: argparse.Namespace) -> Said:
+    return {"job": arguments.job, "again_as": Operate(redis).again(arguments.job)}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,6 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--all-of", metavar="TENANT", help="a tenant's, those under way too")
     purge.add_argument("--tenant", help="with --older-than: of this one alone")
     purge.add_argument("--yes", action="store_true", help="without it nothing is deleted")
+    requeue = _command(
+        commands, "requeue", _requeue, "ask once more for a job that did not succeed"
+    )
+    requeue.add_argument("job", help="its id; what it was asked for is made under a new one")
+    requeue.set_defaults(connect=for_submitting)
     return parser
 
 
@@ -119,7 +128,7 @@ def _command(
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     command.add_argument("--json", action="store_true", help="one JSON object")
-    command.set_defaults(act=act)
+    command.set_defaults(act=act, connect=for_reading)
     return command
 
 

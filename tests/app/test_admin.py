@@ -11,9 +11,12 @@ from redis import Redis
 from starlette.testclient import TestClient
 
 from protocol import keys
+from protocol.job_store import JobStore
+from protocol.states import JobState
 from tests.app import owners
 from tests.app.played_worker import PlayedWorker
 from tests.conftest import ROOT, RedisServer
+from tests.jobs import record
 
 Admin = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -105,3 +108,47 @@ def test_a_redis_that_is_away_is_said_so(admin: Admin) -> None:
     done = admin("status", url="unix:///nowhere.sock")
     assert done.returncode == 3
     assert done.stderr.startswith("Redis does not do it: ")
+
+
+def test_a_job_that_failed_is_asked_for_again_under_a_new_id_and_as_it_was(
+    keyed: TestClient, worker: PlayedWorker, redis: Redis, admin: Admin
+) -> None:
+    job_id = posted(keyed, "anna")
+    worker.fail(job_id)
+    said = json.loads(admin("requeue", job_id, "--json").stdout)
+    assert said["job"] == job_id != said["again_as"]
+    before, after = record(redis, job_id), record(redis, said["again_as"])
+    assert (after.status, before.status) == (JobState.QUEUED, JobState.FAILED)
+    assert (after.request, after.tenant) == (before.request, "anna")
+    worker.finish(said["again_as"])
+    assert record(redis, said["again_as"]).status is JobState.SUCCEEDED
+
+
+def test_variations_are_asked_for_again_with_the_image_they_start_from(
+    client: TestClient, worker: PlayedWorker, redis: Redis, admin: Admin
+) -> None:
+    first = posted(client)
+    worker.finish(first)
+    body = {"task": "variations", "n": 1, "image": {"job": first, "index": 0}, "t": 500}
+    job_id = client.post("/v1/jobs", json=body).json()["id"]
+    client.post(f"/v1/jobs/{job_id}/cancel")
+    again = json.loads(admin("requeue", job_id, "--json").stdout)["again_as"]
+    store = JobStore(redis)
+    assert store.sources(again) == store.sources(job_id) != {}
+    redis.delete(keys.sources(job_id))
+    refused = admin("requeue", job_id)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"{job_id}: the images that it starts from have expired\n"
+
+
+def test_what_succeeded_waits_or_is_not_there_is_not_asked_for_again(
+    client: TestClient, worker: PlayedWorker, redis: Redis, admin: Admin
+) -> None:
+    done, waiting = posted(client), posted(client)
+    worker.finish(done)
+    there = set(redis.keys("denoised:job:*"))
+    for job_id, says in ((done, "is succeeded"), (waiting, "is queued"), ("job_x", "no job is")):
+        refused = admin("requeue", job_id)
+        assert refused.returncode == 1
+        assert says in refused.stderr
+    assert set(redis.keys("denoised:job:*")) == there

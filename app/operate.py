@@ -1,0 +1,101 @@
+"""What operators do to jobs of everybody: find them, take them away, ask for them again."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import cast
+
+import uuid_utils
+from redis import Redis
+
+from app.room import bytes_of_image
+from protocol import keys
+from protocol.job_intake import JobIntake
+from protocol.job_list import JobList
+from protocol.job_record import JobRecord, NewJob
+from protocol.job_store import JobStore
+from protocol.registry import Registry
+from protocol.shard_queue import ShardQueue
+from protocol.states import JobState
+
+PAGE = 200
+
+
+class NotAgain(Exception):
+    """Why a job cannot be asked for once more, in one line."""
+
+
+class Operate:
+    """What is chosen and what is done to it are two steps, so that somebody can look between them.
+
+    `again` wants a client that never repeats.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis, self._jobs, self._store = redis, JobList(redis), JobStore(redis)
+
+    def tenants(self) -> list[str]:
+        """All that have jobs, by name."""
+        prefix = keys.jobs("")
+        found = cast(Iterator[bytes], self._redis.scan_iter(f"{prefix}*", count=1000))
+        return sorted({key.decode().removeprefix(prefix) for key in found})
+
+    def ended(self, tenant: str, *, older_than_s: float) -> list[JobRecord]:
+        """A tenant's jobs that ended at least this long ago."""
+        before = time.time() - older_than_s
+        return [
+            job
+            for job in self.all_of(tenant)
+            if job.finished_at is not None and job.finished_at <= before
+        ]
+
+    def all_of(self, tenant: str) -> list[JobRecord]:
+        """All of a tenant's jobs, those under way too."""
+        found, after = list[JobRecord](), None
+        while ids := self._jobs.ids(tenant, after=after, count=PAGE):
+            found += [job for job in self._jobs.read(ids) if job is not None]
+            after = ids[-1]
+        return found
+
+    def delete(self, job: JobRecord) -> None:
+        """Its images, its record, and the memory that it was here; ended first if need be."""
+        self._store.delete(job.id)
+        ShardQueue(self._redis, job.request.model, job.request.priority).withdraw(
+            job.id, job.request.n
+        )
+
+    def again(self, job_id: str) -> str:
+        """Queue a job that did not succeed once more, whatever is queued: the new job's id.
+
+        Its request is the same, seed, webhook and tenant included. Raises NotAgain.
+        """
+        new = self._new(job_id)
+        queue = ShardQueue(self._redis, new.request.model, new.request.priority)
+        JobIntake(self._redis).submit(
+            new, enqueue=partial(queue.enqueue_first, new.id, new.request.n)
+        )
+        return new.id
+
+    def _new(self, job_id: str) -> NewJob:
+        job = self._store.get(job_id)
+        if job is None:
+            raise NotAgain(f"no job is called {job_id}")
+        if job.status not in (JobState.FAILED, JobState.CANCELED):
+            raise NotAgain(f"{job_id} is {job.status}; only one that failed or was canceled is")
+        model, sources = Registry(self._redis).models().get(job.request.model), {}
+        if model is None:
+            raise NotAgain(f"{job_id}: nobody serves {job.request.model} any more")
+        if job.request.task != "sample" or job.claim is not None:
+            sources = self._store.sources(job_id)
+            if not sources:
+                raise NotAgain(f"{job_id}: the images that it starts from have expired")
+        return NewJob(
+            f"job_{uuid_utils.uuid7().hex}",
+            job.request,
+            model_sha256=model.sha256,
+            created_at=time.time(),
+            tenant=job.tenant,
+            sources=sources,
+            image_bytes=bytes_of_image(job.request, model),
+            claim=job.claim,
+        )

@@ -112,6 +112,17 @@ def test_the_proxy_asks_the_api_at_its_port_and_outlasts_what_it_may_wait_for() 
     assert seconds(services(BASE)["proxy"]["stop_grace_period"]) > LONGEST_WAIT_S
 
 
+def test_what_the_proxy_waits_for_is_what_it_has() -> None:
+    configuration = (ROOT / "docker" / "haproxy.cfg").read_text()
+    script = (ROOT / "docker" / "until_up.lua").read_text()
+    (backend,) = re.findall(r'core\.backends\["(\w+)"\]', script)
+    (itself,) = re.findall(r'name ~= "(\w+)"', script)
+    assert f"\nbackend {backend}\n" in configuration
+    assert f"\tserver {itself} " in configuration
+    (loaded,) = re.findall(r"lua-load (\S+)", configuration)
+    assert any(mount.endswith(f":{loaded}:ro") for mount in services(BASE)["proxy"]["volumes"])
+
+
 def test_the_way_to_redis_leads_nowhere_else() -> None:
     declared = compose(*BASE)
     assert declared["networks"]["queue"] == {"internal": True}

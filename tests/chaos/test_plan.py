@@ -21,3 +21,8 @@ def test_every_kind_of_blow_falls_and_none_lasts_longer_than_it_may() -> None:
 def test_a_short_run_has_short_blows() -> None:
     plan = draw(3, jobs=100, strikes=len(Blow), workers=1, longest_s=0.5)
     assert all(strike.lasts_s <= 0.5 for strike in plan.strikes)
+
+
+def test_about_half_the_jobs_are_asked_for_under_a_key() -> None:
+    jobs = draw(3, jobs=400, strikes=1, workers=1).jobs
+    assert 0.4 < sum(wanted.keyed for wanted in jobs) / len(jobs) < 0.6

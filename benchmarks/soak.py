@@ -49,15 +49,16 @@ def soak(stack: Stack, model: str, *, seconds: float) -> dict[str, float]:
     logging.info("the worker does %.1f jobs/s; asking for %.0f %% of that", per_s, 100 * LOAD)
     watched = {"api": stack.api, "worker": stack.workers[0]}
     readings: list[tuple[float, dict[str, tuple[int, int]]]] = []
-    started, asked = time.monotonic(), 0
+    started, asked, due = time.monotonic(), 0, 0.0
     while (now := time.monotonic() - started) < seconds:
         if now >= len(readings) * seconds / READINGS:
             readings.append((now, {name: _reading(kept) for name, kept in watched.items()}))
         client.submit(_wanted(asked))
         asked += 1
-        time.sleep(random.expovariate(LOAD * per_s))
+        due += random.expovariate(LOAD * per_s)  # whenever the last one was answered
+        time.sleep(max(0.0, due - (time.monotonic() - started)))
     client.close()
-    report = {"jobs": float(asked), "jobs_per_s": round(asked / seconds, 2)}
+    report = {"jobs": float(asked), "load": round(asked / seconds / per_s, 2)}
     for name in watched:
         late = readings[len(readings) // 2 :]
         times = [at / 3600 for at, _ in late]

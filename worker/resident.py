@@ -50,12 +50,14 @@ class ResidentModel:
         numbered = [str(number) for number in range(classes - 1)]
         return tuple(named if len(named) == len(numbered) else numbered)
 
-    def plan(self, spec: SamplerSpec, *, start_t: int | None = None) -> Plan:
+    def plan(self, spec: SamplerSpec, *, start_t: int | None = None, guided: bool = False) -> Plan:
         """The coefficient table of a sampler, from x_T or from x_t of the paper's t.
 
-        Raises ValueError where the model cannot run it.
+        `guided` is for weights other than 1. They say more than can be true, so x0_hat is clipped
+        at every step, and DDIM must take eps from what is left of it or drift off. Raises
+        ValueError where the model cannot run it.
         """
-        return _plan(self.checkpoint, spec, start_t)
+        return _plan(self.checkpoint, spec, start_t, guided)
 
     def info(self) -> ModelInfo:
         """What the API may know."""
@@ -111,7 +113,7 @@ def model_name(folder: Path) -> str:
 
 
 @lru_cache(maxsize=PLANS_KEPT)
-def _plan(checkpoint: Checkpoint, spec: SamplerSpec, start_t: int | None) -> Plan:
+def _plan(checkpoint: Checkpoint, spec: SamplerSpec, start_t: int | None, guided: bool) -> Plan:
     schedule, defaults = checkpoint.schedule, checkpoint.defaults
     if spec.name == "ddpm":
         return ddpm_plan(
@@ -141,6 +143,7 @@ def _plan(checkpoint: Checkpoint, spec: SamplerSpec, start_t: int | None) -> Pla
         spacing=spec.spacing,
         steps_offset=defaults.steps_offset,
         set_alpha_to_one=defaults.set_alpha_to_one,
+        rederive_eps=guided,
         start_t=start_t,
         prediction=defaults.prediction,
     )

@@ -20,7 +20,8 @@ def ticket_of(held: Begun, model: ResidentModel, store: JobStore, deliver: Deliv
     request = held.request
     if request.model != model.name:
         raise ValueError(f"model: this worker serves {model.name}, not {request.model}")
-    plan = model.plan(request.sampler, start_t=request.t)
+    guidance = 1.0 if request.guidance is None else request.guidance
+    plan = model.plan(request.sampler, start_t=request.t, guided=guidance != 1.0)
     all_indices = [request.first_index + slot for slot in slots_of(held.shard, request.n)]
     there = store.manifests(held.job_id, all_indices)
     indices = tuple(i for i in all_indices if i not in there)
@@ -36,7 +37,7 @@ def ticket_of(held: Begun, model: ResidentModel, store: JobStore, deliver: Deliv
         deliver=deliver,
         starts=starts(request, pixels, plan, model.shape, indices),
         classes=_classes(request, model, indices),
-        guidance=1.0 if request.guidance is None else request.guidance,
+        guidance=guidance,
     )
 
 

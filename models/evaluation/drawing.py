@@ -51,6 +51,7 @@ class Recipe:
             clip=defaults.clip,
             steps_offset=defaults.steps_offset,
             set_alpha_to_one=defaults.set_alpha_to_one,
+            rederive_eps=self.guidance != 1.0,
             prediction=defaults.prediction,
         )
 

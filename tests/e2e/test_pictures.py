@@ -85,12 +85,17 @@ def test_the_pictures_are_garments(
     assert among.min() > 0.01, "no two are the same"
 
 
+@pytest.mark.parametrize(
+    "how",
+    [{"sampler": "dpmpp-2m"}, {"sampler": {"name": "ddim", "steps": 20}, "guidance": 3}],
+    ids=["by label alone", "guided"],
+)
 def test_by_class_they_are_what_was_asked_for(
-    draw: Callable[[Path, dict[str, Any]], Pictures],
+    draw: Callable[[Path, dict[str, Any]], Pictures], how: dict[str, Any]
 ) -> None:
     """As a classifier sees it that learned from real ones."""
     judge = load_classifier(CLASSIFIER)
-    asked = {"n": 30, "seed": 42, "sampler": "dpmpp-2m", "labels": list(judge.net.kind.classes)}
+    asked = {"n": 30, "seed": 42, "labels": list(judge.net.kind.classes), **how}
     drawn = draw(SHIPPED_BY_CLASS, asked)
     images = torch.from_numpy(drawn.astype(np.uint8)).reshape(-1, 1, 28, 28)
     _, seen = classify(judge.net, images)

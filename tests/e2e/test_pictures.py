@@ -95,7 +95,7 @@ def test_by_class_they_are_what_was_asked_for(
 ) -> None:
     """As a classifier sees it that learned from real ones."""
     judge = load_classifier(CLASSIFIER)
-    asked = {"n": 30, "seed": 42, "labels": list(judge.net.kind.classes), **how}
+    asked = {"n": 30, "seed": 42, "labels": 3 * list(judge.net.kind.classes), **how}
     drawn = draw(SHIPPED_BY_CLASS, asked)
     images = torch.from_numpy(drawn.astype(np.uint8)).reshape(-1, 1, 28, 28)
     _, seen = classify(judge.net, images)

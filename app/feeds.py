@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
+from app.ending import ended
 from app.events import JobEvents
 from app.feed import JobFeed
 from app.job_source import JobSource
@@ -30,9 +31,7 @@ class Feeds:
 
     async def close(self) -> None:
         """End what is left of them."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(*self._tasks)
 
     @contextmanager
     def _listening(self, source: JobSource, listener: Listener) -> Iterator[None]:

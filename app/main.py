@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from fastapi import Depends, FastAPI
@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app import connections, problems
 from app.deliveries import DeliveryService
 from app.deps import caller, no_unknown_query
+from app.ending import ended
 from app.errors import InvalidRequest, RateLimited, Unauthenticated
 from app.events import JobEvents
 from app.feeds import Feeds
@@ -158,9 +159,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[State]:
         )
     finally:
         await feeds.close()
-        listener.cancel()
-        with suppress(asyncio.CancelledError):
-            await listener
+        await ended(listener)
         await listening.aclose()
         submitting.close()
         redis.close()

@@ -6,6 +6,7 @@ neighbours. FUZZ=1000 runs more of them and `compiled` as well: `make nightly`.
 
 import os
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,8 +24,8 @@ from worker.fingerprint import Mode, Precision, resolve
 from worker.row import Dropped, Pixels, Start, Ticket
 from worker.runner import TorchRunner
 
-SCHEDULES = int(os.environ.get("FUZZ", "30"))
-NIGHTLY = SCHEDULES > 30
+SCHEDULES = int(os.environ.get("FUZZ", "50"))
+NIGHTLY = SCHEDULES > 50
 PLANS = [
     ddim_plan(linear_schedule(), 4),
     ddim_plan(linear_schedule(), 7, eta=0.5),
@@ -120,12 +121,15 @@ class Story:
     def __init__(self, bench: Bench, seed: int) -> None:
         self.bench, self.dice = bench, random.Random(seed)
         self.jobs: list[Job] = []
+        self.told: Counter[str] = Counter()
         self._start()
 
     def run(self) -> None:
-        kinds = [self.join, self.cancel, self.crash, self.step]
-        more = self.dice.choices(kinds, weights=[4, 1, 0.5, 10], k=EVENTS - len(kinds))
-        for event in self.dice.sample([*kinds, *more], EVENTS):  # each of them once at least
+        for _ in range(EVENTS):
+            event = self.dice.choices(
+                [self.join, self.cancel, self.crash, self.step], weights=[4, 1, 0.5, 10]
+            )[0]
+            self.told[event.__name__] += 1
             event()
         while any(job.open for job in self.jobs):
             self.step()
@@ -186,11 +190,14 @@ def bench(request: pytest.FixtureRequest, tiny_model: Path, data_dir: Path) -> B
 @pytest.mark.parametrize("part", range(10))
 def test_every_image_is_the_one_it_is_alone(bench: Bench, part: int) -> None:
     torch.manual_seed(0)
+    told: Counter[str] = Counter()
     for seed in range(part, SCHEDULES, 10):
         story = Story(bench, seed)
         story.run()
+        told += story.told
         for job in story.jobs:
             for index, pixels in job.images.items():
                 if not job.hostile:
                     expected = bench.alone(job.plan, job.seed, index, job.midway)
                     assert np.array_equal(pixels, expected), f"schedule {seed}, image {index}"
+    assert all(told[event] for event in ("join", "cancel", "crash", "step"))

@@ -2,15 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from functools import partial
 from typing import cast
 
-import uuid_utils
 from redis import Redis
 
-from app.room import bytes_of_image
+from app.new_job import new_job
 from protocol import keys
-from protocol.job_intake import JobIntake
+from protocol.job_intake import JobIntake, first_shards
 from protocol.job_list import JobList
 from protocol.job_record import JobRecord, NewJob
 from protocol.job_store import JobStore
@@ -70,10 +68,7 @@ class Operate:
         Its request is the same, seed, webhook and tenant included. Raises NotAgain.
         """
         new = self._new(job_id)
-        queue = ShardQueue(self._redis, new.request.model, new.request.priority)
-        JobIntake(self._redis).submit(
-            new, enqueue=partial(queue.enqueue_first, new.id, new.request.n)
-        )
+        JobIntake(self._redis).submit(new, enqueue=first_shards(self._redis, new))
         return new.id
 
     def _new(self, job_id: str) -> NewJob:
@@ -82,20 +77,11 @@ class Operate:
             raise NotAgain(f"no job is called {job_id}")
         if job.status not in (JobState.FAILED, JobState.CANCELED):
             raise NotAgain(f"{job_id} is {job.status}; only one that failed or was canceled is")
-        model, sources = Registry(self._redis).models().get(job.request.model), {}
+        request = job.request
+        model = Registry(self._redis).models().get(request.model)
         if model is None:
-            raise NotAgain(f"{job_id}: nobody serves {job.request.model} any more")
-        if job.request.task != "sample" or job.claim is not None:
-            sources = self._store.sources(job_id)
-            if not sources:
-                raise NotAgain(f"{job_id}: the images that it starts from have expired")
-        return NewJob(
-            f"job_{uuid_utils.uuid7().hex}",
-            job.request,
-            model_sha256=model.sha256,
-            created_at=time.time(),
-            tenant=job.tenant,
-            sources=sources,
-            image_bytes=bytes_of_image(job.request, model),
-            claim=job.claim,
-        )
+            raise NotAgain(f"{job_id}: nobody serves {request.model} any more")
+        sources = self._store.sources(job_id)
+        if not sources and (request.sources or job.claim is not None):
+            raise NotAgain(f"{job_id}: the images that it starts from have expired")
+        return new_job(request, model, tenant=job.tenant, sources=sources, claim=job.claim)

@@ -2,16 +2,12 @@
 
 import copy
 import secrets
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Self
 
-import uuid_utils
 from redis import Redis
-from redis.client import Pipeline
 from redis.exceptions import ConnectionError, TimeoutError
 
 from app import tasks
@@ -20,21 +16,21 @@ from app.errors import IdempotencyKeyReused, NoWorker
 from app.idempotency import Named
 from app.images import ImageService
 from app.keys import NO_QUOTAS, Quotas
+from app.new_job import new_job
 from app.quotas import bounds_of, refusal
 from app.resolve import choose_model, resolve
 from app.resources.jobs import DryRun
-from app.room import Room, bytes_of_image
+from app.room import Room
 from app.schemas import JobSubmission
 from app.source_images import SourceImages
 from app.verify import SOURCE, to_verify
 from protocol.admission import Bound, NotAdmitted
 from protocol.idempotency import NameTaken, Once
-from protocol.job_intake import JobIntake
+from protocol.job_intake import JobIntake, first_shards
 from protocol.job_record import DEFAULT_TENANT, NewJob
 from protocol.job_store import JobStore
 from protocol.messages import MAX_SEED, Claim, JobRequest, ModelInfo
 from protocol.registry import Registry
-from protocol.shard_queue import ShardQueue
 from protocol.webhook_policy import WebhookPolicy
 
 
@@ -151,14 +147,11 @@ class SubmissionService:
 
     def _enqueue(self, resolved: _Resolved, once: Once | None = None) -> str:
         """The new job's id."""
-        job = NewJob(
-            f"job_{uuid_utils.uuid7().hex}",
+        job = new_job(
             resolved.request,
-            model_sha256=resolved.model.sha256,
-            created_at=time.time(),
+            resolved.model,
             tenant=self.tenant,
             sources=resolved.pixels,
-            image_bytes=bytes_of_image(resolved.request, resolved.model),
             claim=resolved.claim,
             engine=resolved.engine,
             request_id=self.request_id,
@@ -176,13 +169,9 @@ class SubmissionService:
             room = self._room.left(now=last)
             bounds = bounds_of(self.quotas, queue=self._max_queued_images, room=room)
             try:
-                self._intake.submit(job, bounds=bounds, once=once, enqueue=self._first_shards(job))
+                enqueue = first_shards(self._submitting, job)
+                self._intake.submit(job, bounds=bounds, once=once, enqueue=enqueue)
                 return
             except NotAdmitted as error:
                 if last or error.bound is not Bound.ROOM:
                     raise refusal(error, bounds, n=job.request.n) from error
-
-    def _first_shards(self, job: NewJob) -> Callable[[Pipeline], None]:
-        request = job.request
-        queue = ShardQueue(self._submitting, request.model, request.priority)
-        return partial(queue.enqueue_first, job.id, request.n)

@@ -141,8 +141,8 @@ def _kill_in_peace(
     for k in range(plan.quiet_kills):
         body = plan.jobs[k].body | {"n": LARGE, "sampler": LONG, "metadata": {"chaos": first + k}}
         ledger.append(client.submit(Wanted(first + k, body)))
-        busy = _first_at_work(stack)
-        victims = stack.workers if k % 2 else [busy]
+        busy = wait_until(lambda: _at_work(stack), within_s=CALM_S, what="a worker at work")
+        victims = stack.workers if k % 2 else busy[:1]
         for victim in victims:
             recoveries.killed(victim.pid)
             victim.send(signal.SIGKILL)
@@ -150,16 +150,9 @@ def _kill_in_peace(
         _calm(stack, ledger)
 
 
-def _first_at_work(stack: Stack) -> Kept:
-    """A worker that has shards, as soon as one has."""
-    busy: list[Kept] = []
-
-    def found() -> bool:
-        busy.extend(worker for worker in stack.workers if held_by(stack, worker.pid))
-        return bool(busy)
-
-    wait_until(found, within_s=CALM_S, what="a worker at work")
-    return busy[0]
+def _at_work(stack: Stack) -> list[Kept]:
+    """Workers that have shards."""
+    return [worker for worker in stack.workers if held_by(stack, worker.pid)]
 
 
 def _quiet_batch(plan: Plan, stack: Stack, client: Client, ledger: list[Entry]) -> list[str]:

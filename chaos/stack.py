@@ -3,10 +3,11 @@
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -20,6 +21,7 @@ from protocol.registry import Registry
 from protocol.shard_queue import queue_names
 
 START_S = 120.0
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,14 @@ class Stack:
         return sum(any(pid in name for pid in pids) for name in live) >= workers
 
 
-def wait_until(condition: object, *, within_s: float, what: str) -> None:
-    """Polls a callable. Raises RuntimeError when the time is over."""
-    assert callable(condition)
+def wait_until(condition: Callable[[], Answer], *, within_s: float, what: str) -> Answer:
+    """Polls, until the answer counts as true. Raises RuntimeError when the time is over."""
     deadline = time.monotonic() + within_s
-    while not condition():
+    while not (answer := condition()):
         if time.monotonic() > deadline:
             raise RuntimeError(f"not within {within_s:.0f} s: {what}")
         time.sleep(0.05)
+    return answer
 
 
 @contextmanager

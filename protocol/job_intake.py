@@ -1,6 +1,7 @@
 """How a job comes in: record, first shards and all that counts it, in one script."""
 
 from collections.abc import Callable
+from functools import partial
 
 from redis import Redis
 from redis.client import Pipeline
@@ -9,6 +10,13 @@ from protocol import keys
 from protocol.admission import NO_BOUNDS, Admission, Bounds
 from protocol.idempotency import Once, taken_if_lost
 from protocol.job_record import NewJob
+from protocol.shard_queue import ShardQueue
+
+
+def first_shards(redis: Redis, job: NewJob) -> Callable[[Pipeline], None]:
+    """What adds the job's first shards to its submission."""
+    queue = ShardQueue(redis, job.request.model, job.request.priority)
+    return partial(queue.enqueue_first, job.id, job.request.n)
 
 
 class JobIntake:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,16 +111,24 @@ class Workers:
 
     def start(self, model: Path, **environment: str) -> "subprocess.Popen[bytes]":
         """Start one and wait until it says that it lives."""
+        process = self.launch(model, environment)
+        until(lambda: self.info(process), timeout_s=60)
+        return process
+
+    def launch(
+        self, model: Path, environment: Mapping[str, str], *, stderr: int | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """Start one that may never live."""
         process = subprocess.Popen(
             [sys.executable, "-m", "worker"],
             cwd=ROOT,
             env=os.environ
             | {"REDIS_URL": self.server.url, "DATA_DIR": str(self.data_dir)}
             | {"WORKER_MODEL": str(model), "WORKER_THREADS": "1"}
-            | environment,
+            | dict(environment),
+            stderr=stderr,
         )
         self.processes.append(process)
-        until(lambda: self.info(process), timeout_s=60)
         return process
 
     def info(self, process: "subprocess.Popen[bytes]") -> WorkerInfo | None:

@@ -7,11 +7,10 @@ from typing import Any, cast
 from redis import Redis
 
 from protocol import keys
-from protocol.job_intake import JobIntake
+from protocol.job_intake import JobIntake, first_shards
 from protocol.job_record import JobRecord, NewJob
 from protocol.job_store import JobStore
 from protocol.messages import JobRequest, Output, Priority, SamplerSpec
-from protocol.shard_queue import ShardQueue
 
 DDIM_20 = SamplerSpec(name="ddim", steps=20, eta=0.0, clip=1.0)
 DDPM_50 = SamplerSpec(name="ddpm", steps=50, variance="fixed_small", clip=1.0)
@@ -39,11 +38,8 @@ def submit(redis: Redis, **changes: Any) -> str:
     """Record and enqueue a job; its id."""
     wanted = request(**changes)
     job_id = f"job_{uuid.uuid4().hex}"
-    queue = ShardQueue(redis, wanted.model, wanted.priority)
-    JobIntake(redis).submit(
-        NewJob(job_id, wanted, model_sha256="", created_at=time.time()),
-        enqueue=lambda pipe: queue.enqueue_first(job_id, wanted.n, pipe),
-    )
+    job = NewJob(job_id, wanted, model_sha256="", created_at=time.time())
+    JobIntake(redis).submit(job, enqueue=first_shards(redis, job))
     return job_id
 
 

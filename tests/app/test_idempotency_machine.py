@@ -1,7 +1,5 @@
 """Idempotency as a state machine: any order of submissions, replays and ends, by two tenants."""
 
-import tempfile
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -105,11 +103,4 @@ class TestSubmissions(Submissions.TestCase):  # type: ignore[misc, valid-type]
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.folder = tempfile.TemporaryDirectory(prefix="denoised-")
-        Submissions.server = RedisServer(Path(cls.folder.name))
-        Submissions.server.start()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        Submissions.server.kill()
-        cls.folder.cleanup()
+        Submissions.server = cls.enterClassContext(RedisServer.running())

@@ -1,9 +1,7 @@
 """A worker and a Redis that is full, gone, or thinks that the worker is dead."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import cast
@@ -15,7 +13,7 @@ from rq.serializers import JSONSerializer
 from protocol import keys
 from protocol.messages import SamplerSpec
 from protocol.states import JobState
-from tests.conftest import ROOT, RedisServer, Workers, until
+from tests.conftest import RedisServer, Workers, until
 from tests.jobs import record, submit
 from worker.__main__ import EXIT_REDIS
 from worker.leases import LEASE_S
@@ -77,23 +75,14 @@ def _lapsed(redis: Redis, registry: str) -> bool:
 
 
 def test_a_redis_that_has_no_room_for_a_worker_is_named_and_left(
-    redis_server: RedisServer, redis: Redis, data_dir: Path, tiny_model: Path
+    redis: Redis, workers: Workers, tiny_model: Path
 ) -> None:
     redis.config_set("maxmemory", "1")
-    found = subprocess.run(
-        [sys.executable, "-m", "worker"],
-        env=os.environ
-        | {"REDIS_URL": redis_server.url, "DATA_DIR": str(data_dir)}
-        | {"WORKER_MODEL": str(tiny_model), "WORKER_THREADS": "1"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert found.returncode == EXIT_REDIS
-    assert "cannot start while Redis is in trouble: " in found.stderr
-    assert "Traceback" not in found.stderr
+    process = workers.launch(tiny_model, {}, stderr=subprocess.PIPE)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == EXIT_REDIS
+    assert b"cannot start while Redis is in trouble: " in stderr
+    assert b"Traceback" not in stderr
 
 
 def test_sigterm_is_heard_without_a_redis(

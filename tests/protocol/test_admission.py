@@ -11,12 +11,11 @@ from redis.exceptions import OutOfMemoryError
 
 from protocol import keys
 from protocol.admission import Bound, Bounds, NotAdmitted
-from protocol.job_intake import JobIntake
+from protocol.job_intake import JobIntake, first_shards
 from protocol.job_record import NewJob
 from protocol.job_store import Begun, JobStore
 from protocol.messages import ImageManifest, JobError
 from protocol.rate_limiter import RateLimiter
-from protocol.shard_queue import ShardQueue
 from tests.conftest import RedisServer, until
 from tests.jobs import record, request
 
@@ -27,15 +26,10 @@ def submit(
     redis: Redis, *, n: int, bounds: Bounds, tenant: str = "anna", image_bytes: int = 0
 ) -> str:
     wanted, job_id = request(n=n), f"job_{uuid.uuid4().hex}"
-    queue = ShardQueue(redis, wanted.model, wanted.priority)
     job = NewJob(
         job_id, wanted, model_sha256="", created_at=0.0, tenant=tenant, image_bytes=image_bytes
     )
-    JobIntake(redis).submit(
-        job,
-        bounds=bounds,
-        enqueue=lambda pipe: queue.enqueue_first(job_id, n, pipe),
-    )
+    JobIntake(redis).submit(job, bounds=bounds, enqueue=first_shards(redis, job))
     return job_id
 
 

@@ -1,8 +1,6 @@
 """A job's life as a state machine: any order of what workers, clients and crashes may do."""
 
-import tempfile
 import uuid
-from pathlib import Path
 from typing import cast
 
 from hypothesis import HealthCheck, settings
@@ -152,11 +150,4 @@ class TestJobLife(JobLife.TestCase):  # type: ignore[misc, valid-type]
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.folder = tempfile.TemporaryDirectory(prefix="denoised-")
-        JobLife.server = RedisServer(Path(cls.folder.name))
-        JobLife.server.start()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        JobLife.server.kill()
-        cls.folder.cleanup()
+        JobLife.server = cls.enterClassContext(RedisServer.running())

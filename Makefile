@@ -60,10 +60,11 @@ check: .venv/dev  ## Lint, format, types, who may import whom, known holes.
 train: .venv/run  ## Train CONFIG=fashion-mnist into OUT=runs/CONFIG; goes on where it stopped.
 	$(BIN)/python -m models.train $(CONFIG) --out $(or $(OUT),runs/$(notdir $(basename $(CONFIG))))
 
-evaluate: .venv/evaluate  ## How good MODEL='s images are beside those in DATA=; OUT=evaluation N=2000 SAMPLER= STEPS=
+evaluate: .venv/evaluate  ## How good MODEL='s images are beside those in DATA=; OUT=evaluation N=2000 SAMPLER= STEPS= SPACING=
 	$(BIN)/python -m models.evaluate $(or $(MODEL),models/pretrained/fashion-mnist) \
 		--data $(or $(DATA),/usr/share/datasets/fashion-mnist) --out $(or $(OUT),evaluation) \
-		$(if $(N),--n $(N)) $(if $(SAMPLER),--sampler $(SAMPLER)) $(if $(STEPS),--steps $(STEPS))
+		$(if $(N),--n $(N)) $(if $(SAMPLER),--sampler $(SAMPLER)) $(if $(STEPS),--steps $(STEPS)) \
+		$(if $(SPACING),--spacing $(SPACING))
 
 lock:  ## Newest versions of everything into requirements/constraints.txt.
 	$(PYTHON) -m venv --clear .venv-lock

@@ -9,7 +9,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from models.evaluation.page import draw_page, markdown
 from models.hub import local_folder
 from models.progress import tracked
 from models.sampling_net import DTYPES
+from models.spacing import Spacing
 
 ROUNDING = "round(clamp(x/2 + 0.5, 0, 1) * 255)"
 CLASSIFIER = Path(__file__).parent / "pretrained" / "fashion-mnist-classifier"
@@ -65,7 +66,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     report = {
         "model": checkpoint.card.get("name", str(args.checkpoint)),
         "weights_sha256": checkpoint.sha256,
-        "how": f"{args.sampler}, {args.steps} steps",
+        "how": ", ".join(filter(None, (args.sampler, f"{args.steps} steps", args.spacing))),
         "n": args.n,
         "rounding": ROUNDING,
         "data": str(args.data),
@@ -83,7 +84,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
     """What the arguments ask to be drawn."""
-    return Recipe(args.sampler, args.steps, args.seed, args.guidance, args.precision)
+    return Recipe(args.sampler, args.steps, args.seed, args.guidance, args.precision, args.spacing)
 
 
 def expect_like(checkpoint: Checkpoint, train: Tensor, test: Tensor) -> None:
@@ -174,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--n", type=int, default=2000, help="images to draw (default: 2000)")
     add("--sampler", choices=SAMPLERS, default="ddim")
     add("--steps", type=int, default=50)
+    add("--spacing", choices=get_args(Spacing), help="of the steps (default: the sampler's own)")
     add("--seed", type=int, default=0)
     add("--guidance", type=float, default=1.0, help="towards the class, of models with classes")
     add("--extractor", type=Path, default=CLASSIFIER, help="a classifier's folder, or TorchScript")

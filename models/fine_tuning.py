@@ -13,13 +13,15 @@ from models.trainer import Trainer
 log = logging.getLogger(__name__)
 CLASSES = "class_embedding.weight"
 CLASS_SCALE = 0.5  # of the size of what a network knows of t; from zero, rows grow too slowly
+OF_T = "time_embedding.linear_2.bias"
 LAST = ("conv_out.weight", "conv_out.bias")
 
 
 def begin_with(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Weights and average of a run that has not begun become a checkpoint's.
 
-    Variances that the checkpoint does not know start at zero, midway; classes at random. It may
+    Variances that the checkpoint does not know start at zero, midway; classes at random. A run
+    without classes begins with what the checkpoint draws for "none". It may
     predict something else: then its features serve, and what it makes of them is learned anew.
     Raises CheckpointError where it is of another network or schedule.
     """
@@ -41,6 +43,8 @@ def _with_what_is_new(weights: dict[str, Tensor], trainer: Trainer) -> dict[str,
     wanted, network = trainer.net.state_dict(), trainer.config.network
     if CLASSES in wanted and CLASSES not in weights:
         weights[CLASSES] = CLASS_SCALE * wanted[CLASSES]  # drawn of N(0, 1) for this run's seed
+    if CLASSES in weights and CLASSES not in wanted:
+        weights[OF_T] = weights[OF_T] + weights.pop(CLASSES)[-1]  # what "none" adds, it always adds
     if trainer.config.variance == "learned_range":
         for name in LAST:
             missing = network.out_channels - len(weights[name])

@@ -15,6 +15,7 @@ from models.pixels import to_uint8
 from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
 from models.sample import sample_batch
 from models.sampling_net import SamplingNet
+from models.spacing import Spacing
 
 SamplerName = Literal["ddpm", "ddim", "dpmpp-2m"]
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
@@ -29,12 +30,17 @@ class Recipe:
     seed: int = 0
     guidance: float = 1.0
     precision: str = "float32"
+    spacing: Spacing | None = None  # None: the sampler's own
 
     def plan(self, checkpoint: Checkpoint) -> Plan:
         """With the checkpoint's own defaults. Raises ValueError for steps it cannot take."""
         schedule, defaults = checkpoint.schedule, checkpoint.defaults
+        spacing = self.spacing or ("linspace" if self.sampler == "dpmpp-2m" else "leading")
+        offset = defaults.steps_offset if spacing == "leading" else 0
         if self.sampler == "dpmpp-2m":
-            return dpmpp_2m_plan(schedule, self.steps, prediction=defaults.prediction)
+            return dpmpp_2m_plan(
+                schedule, self.steps, spacing=spacing, prediction=defaults.prediction
+            )
         if self.sampler == "ddpm":
             too_noisy = self.steps < schedule.T and defaults.variance == "fixed_large"
             return ddpm_plan(
@@ -42,14 +48,16 @@ class Recipe:
                 self.steps,
                 variance="fixed_small" if too_noisy else defaults.variance,
                 clip=defaults.clip,
-                steps_offset=defaults.steps_offset,
+                spacing=spacing,
+                steps_offset=offset,
                 prediction=defaults.prediction,
             )
         return ddim_plan(
             schedule,
             self.steps,
             clip=defaults.clip,
-            steps_offset=defaults.steps_offset,
+            spacing=spacing,
+            steps_offset=offset,
             set_alpha_to_one=defaults.set_alpha_to_one,
             rederive_eps=self.guidance != 1.0,
             prediction=defaults.prediction,

@@ -51,6 +51,20 @@ def test_classes_start_at_random_and_apart(tmp_path: Path) -> None:
     assert torch.equal(rows, again.net.state_dict()["class_embedding.weight"])
 
 
+def test_a_run_without_classes_begins_with_what_is_drawn_for_none(tmp_path: Path) -> None:
+    trainer, checkpoint = trainer_of(tiny_run()), start(tmp_path, num_class_embeds=4)
+    begin_with(trainer, checkpoint)
+    x_t, t = torch.randn(3, *checkpoint.net.config.image_shape), torch.tensor([0, 1, 3])
+    with torch.no_grad():
+        as_none = checkpoint.net(x_t, t, torch.full((3,), 3))
+        assert torch.allclose(trainer.net(x_t, t), as_none, rtol=0, atol=1e-5)
+
+
+def test_other_classes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="start_from: does not fit the configuration"):
+        begin_with(by_class(), start(tmp_path, num_class_embeds=5))
+
+
 def test_features_serve_a_run_that_predicts_something_else(tmp_path: Path) -> None:
     trainer = trainer_of(replace(tiny_run(), prediction="v_prediction"))
     begin_with(trainer, checkpoint := start(tmp_path))
@@ -69,7 +83,6 @@ def test_classes_are_learned_from_there(tmp_path: Path, garments: Tensor) -> Non
     ("network", "change", "message"),
     [
         ({"layers_per_block": 2}, {}, "start_from: does not fit the configuration"),
-        ({"num_class_embeds": 4}, {}, "start_from: does not fit the configuration"),
         ({}, {"schedule": "cosine"}, "start_from: was trained on another schedule"),
         ({}, {"T": 5}, "start_from: was trained on another schedule"),
     ],

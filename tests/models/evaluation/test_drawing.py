@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.evaluation.drawing import Drawing, Recipe
+from models.evaluation.drawing import Drawing, Recipe, SamplerName
 from models.pixels import to_uint8
 from models.sample import sample
 from models.schedule import linear_schedule
+from models.spacing import Spacing
 from tests.models.tiny import tiny_config, tiny_net
 
 RECIPE = Recipe(steps=3)
@@ -145,3 +147,15 @@ def test_every_sampler_draws(tmp_path: Path, checkpoint: Checkpoint, sampler: st
     recipe = Recipe(sampler, 4)  # type: ignore[arg-type]
     assert drawn(tmp_path / "d", checkpoint, recipe, 4).shape == (4, 1, 8, 8)
     assert json.loads((tmp_path / "d" / "recipe.json").read_text())["sampler"] == sampler
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpmpp-2m"])
+def test_a_spacing_is_the_samplers_own_or_the_one_asked_for(
+    checkpoint: Checkpoint, sampler: SamplerName
+) -> None:
+    own = "linspace" if sampler == "dpmpp-2m" else "leading"
+    tables = {
+        spacing: Recipe(sampler, 3, spacing=spacing).plan(checkpoint).table
+        for spacing in (None, *get_args(Spacing))
+    }
+    assert [s for s, table in tables.items() if np.array_equal(table, tables[None])] == [None, own]

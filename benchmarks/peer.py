@@ -43,8 +43,9 @@ def ddpm_scheduler(folder: Path) -> Any:
 
 
 @torch.inference_mode()
-def chain(unet: Any, scheduler: Any, x_T: Tensor, steps: int) -> Tensor:  # noqa: N803
-    """uint8 (B, C, H, W): the pipelines' own loop, from a given x_T of the network's dtype.
+def chain(unet: Any, scheduler: Any, x_T: Tensor, steps: int, **options: Any) -> Tensor:  # noqa: N803
+    """uint8 (B, C, H, W): the pipelines' own loop, from a given x_T of the network's dtype, with
+    `options` of the scheduler's step.
 
     The pipelines themselves can neither be given an x_T nor, in bfloat16, give back their images:
     numpy has no such numbers.
@@ -52,5 +53,5 @@ def chain(unet: Any, scheduler: Any, x_T: Tensor, steps: int) -> Tensor:  # noqa
     scheduler.set_timesteps(steps)
     x = x_T
     for t in scheduler.timesteps:
-        x = scheduler.step(unet(x, t).sample, t, x).prev_sample
+        x = scheduler.step(unet(x, t).sample, t, x, **options).prev_sample
     return to_uint8(x)

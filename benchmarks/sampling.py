@@ -170,7 +170,8 @@ class Measurement:
             sizes=(self.batch,),
             graphed=numerics.mode == "graph",
         )
-        plan = ddim_plan(self.checkpoint.schedule, steps)
+        checkpoint = self.checkpoint
+        plan = ddim_plan(checkpoint.schedule, steps, prediction=checkpoint.defaults.prediction)
         rows = Ticket.for_nobody(plan, seed=0, indices=range(self.batch)).rows()
         for row in rows:
             runner.admit(row)
@@ -179,14 +180,22 @@ class Measurement:
         return torch.stack([torch.as_tensor(image) for image in runner.collect(rows)])
 
     def _level_differences(self) -> Tensor:
-        """|ours in float32 - peer| in levels of 255, both started from the same x_T."""
+        """|ours in float32 - peer| in levels of 255, both started from the same x_T, both with
+        eps of the clipped x0_hat.
+        """
         index = torch.arange(self.batch, device=self.best.device)
         zero = torch.zeros_like(index)
         x_T = normal(  # noqa: N806
             zero, index, zero, Purpose.FIRST_STATE, self.checkpoint.net.config.image_shape
         )
         theirs = (
-            chain(self._peer.unet, self._peer.scheduler, x_T, self.course.steps)
+            chain(
+                self._peer.unet,
+                self._peer.scheduler,
+                x_T,
+                self.course.steps,
+                use_clipped_model_output=True,
+            )
             .permute(0, 2, 3, 1)
             .cpu()
         )

@@ -21,8 +21,8 @@ def begin_with(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Weights and average of a run that has not begun become a checkpoint's.
 
     Variances that the checkpoint does not know start at zero, midway; classes at random. A run
-    without classes begins with what the checkpoint draws for "none". It may
-    predict something else: then its features serve, and what it makes of them is learned anew.
+    without classes begins with what the checkpoint draws for "none". It may predict something
+    else: then its features serve, and what it makes of them is learned anew.
     Raises CheckpointError where it is of another network or schedule.
     """
     predicts, wanted = checkpoint.defaults.prediction, trainer.config.prediction

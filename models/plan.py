@@ -100,15 +100,16 @@ def ddim_plan(
     spacing: Spacing = "leading",
     steps_offset: int = 0,
     set_alpha_to_one: bool = True,
-    rederive_eps: bool = False,
+    rederive_eps: bool = True,
     start_t: int | None = None,
     prediction: Prediction = "epsilon",
 ) -> Plan:
     """DDIM (Song et al. 2021, eq. 12): eta = 0 is deterministic, eta = 1 has DDPM's variance.
 
     `set_alpha_to_one` takes abar = 1 after the last step, else abar_0. `rederive_eps` computes
-    eps again from the clipped x0_hat (diffusers' use_clipped_model_output): since
-    eps = (x - sqrt(abar) x0_hat) / sqrt(1 - abar), that only moves weight from e to a and b.
+    eps again from the clipped x0_hat: since eps = (x - sqrt(abar) x0_hat) / sqrt(1 - abar), that
+    only moves weight from e to a and b. Without it, as is diffusers' default
+    (use_clipped_model_output), x' is of an x0_hat and an eps that do not belong together.
 
     abar_prev is that of the next timestep in the list. diffusers steps by T // S instead, which is
     the same only where T / S is whole and the spacing leading or trailing.

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 
 log = logging.getLogger(__name__)
-REVISION = 3  # of our own arithmetic: one more whenever a change of code changes a pixel
+REVISION = 4  # of our own arithmetic: one more whenever a change of code changes a pixel
 CPU_CHUNK = 16
 CUDA_PIXELS, CUDA_CHUNKS = 2**18, (8, 256)  # a step's pixels, and the rows that may come to
 

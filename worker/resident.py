@@ -50,14 +50,12 @@ class ResidentModel:
         numbered = [str(number) for number in range(classes - 1)]
         return tuple(named if len(named) == len(numbered) else numbered)
 
-    def plan(self, spec: SamplerSpec, *, start_t: int | None = None, guided: bool = False) -> Plan:
+    def plan(self, spec: SamplerSpec, *, start_t: int | None = None) -> Plan:
         """The coefficient table of a sampler, from x_T or from x_t of the paper's t.
 
-        `guided` is for weights other than 1. They say more than can be true, so x0_hat is clipped
-        at every step, and DDIM must take eps from what is left of it or drift off. Raises
-        ValueError where the model cannot run it.
+        Raises ValueError where the model cannot run it.
         """
-        return _plan(self.checkpoint, spec, start_t, guided)
+        return _plan(self.checkpoint, spec, start_t)
 
     def info(self) -> ModelInfo:
         """What the API may know."""
@@ -113,7 +111,7 @@ def model_name(folder: Path) -> str:
 
 
 @lru_cache(maxsize=PLANS_KEPT)
-def _plan(checkpoint: Checkpoint, spec: SamplerSpec, start_t: int | None, guided: bool) -> Plan:
+def _plan(checkpoint: Checkpoint, spec: SamplerSpec, start_t: int | None) -> Plan:
     schedule, defaults = checkpoint.schedule, checkpoint.defaults
     if spec.name == "ddpm":
         return ddpm_plan(
@@ -143,7 +141,6 @@ def _plan(checkpoint: Checkpoint, spec: SamplerSpec, start_t: int | None, guided
         spacing=spec.spacing,
         steps_offset=defaults.steps_offset,
         set_alpha_to_one=defaults.set_alpha_to_one,
-        rederive_eps=guided,
         start_t=start_t,
         prediction=defaults.prediction,
     )

@@ -21,7 +21,7 @@ def ticket_of(held: Begun, model: ResidentModel, store: JobStore, deliver: Deliv
     if request.model != model.name:
         raise ValueError(f"model: this worker serves {model.name}, not {request.model}")
     guidance = 1.0 if request.guidance is None else request.guidance
-    plan = model.plan(request.sampler, start_t=request.t, guided=guidance != 1.0)
+    plan = model.plan(request.sampler, start_t=request.t)
     all_indices = [request.first_index + slot for slot in slots_of(held.shard, request.n)]
     there = store.manifests(held.job_id, all_indices)
     indices = tuple(i for i in all_indices if i not in there)

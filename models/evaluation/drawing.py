@@ -59,7 +59,6 @@ class Recipe:
             spacing=spacing,
             steps_offset=offset,
             set_alpha_to_one=defaults.set_alpha_to_one,
-            rederive_eps=self.guidance != 1.0,
             prediction=defaults.prediction,
         )
 

@@ -25,8 +25,8 @@ def mixed_rows() -> dict[str, Tensor]:
         (ddpm_plan(SCHEDULE, 1000), 0),
         (ddpm_plan(SCHEDULE, 1000, variance="fixed_large"), 500),
         (ddpm_plan(SCHEDULE, 50, clip=None), 49),
-        (ddim_plan(SCHEDULE, 20), 3),
-        (ddim_plan(SCHEDULE, 10, eta=0.5, rederive_eps=True), 9),
+        (ddim_plan(SCHEDULE, 20, rederive_eps=False), 3),
+        (ddim_plan(SCHEDULE, 10, eta=0.5), 9),
         (ddim_plan(SCHEDULE, 7, eta=1.0, clip=0.25), 6),
     ]
     lines = torch.stack([torch.from_numpy(plan.table[i]).float() for plan, i in at])

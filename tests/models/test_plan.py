@@ -34,8 +34,14 @@ def test_the_full_chain_adds_the_posterior_variance_or_beta() -> None:
 
 def test_ddim_with_eta_one_is_ancestral_sampling() -> None:
     """Written differently: its e moved into a and b is the posterior mean."""
-    ddim = ddim_plan(SCHEDULE, 50, eta=1.0, rederive_eps=True)
+    ddim = ddim_plan(SCHEDULE, 50, eta=1.0)
     assert ddim.table == pytest.approx(ddpm_plan(SCHEDULE, 50).table, rel=1e-9, abs=1e-13)
+
+
+def test_ddim_asks_the_network_for_x0_hat_alone() -> None:
+    """What was clipped says where eps is; the network's own no longer belongs to it."""
+    assert (ddim_plan(SCHEDULE, 50, eta=0.5).column("e") == 0.0).all()
+    assert (ddim_plan(SCHEDULE, 50, eta=0.5, rederive_eps=False).column("e")[:-1] > 0.0).all()
 
 
 @pytest.mark.parametrize(
@@ -144,7 +150,7 @@ def test_a_shortened_chain_from_midway_starts_at_its_t(plan: Any, spacing: Any) 
 def test_without_its_memory_dpmpp_is_ddim() -> None:
     """First order in lambda, both: a = s'/s and b = a' - a s'/s, once e is moved into a and b."""
     dpmpp = dpmpp_2m_plan(SCHEDULE, 20, spacing="trailing", clip=1.0)
-    ddim = ddim_plan(SCHEDULE, 20, spacing="trailing", rederive_eps=True)
+    ddim = ddim_plan(SCHEDULE, 20, spacing="trailing")
     for name in ("t", "r1", "r2", "k", "a"):
         assert dpmpp.column(name) == pytest.approx(ddim.column(name), rel=1e-9, abs=1e-12)
     both = dpmpp.column("b") + dpmpp.column("c")

@@ -20,7 +20,7 @@ PLANS = {
     "ddpm strided": ddpm_plan(SCHEDULE, 50),
     "ddim": ddim_plan(SCHEDULE, 50),
     "ddim, eta 1": ddim_plan(SCHEDULE, 50, eta=1.0),
-    "ddim, own eps": ddim_plan(SCHEDULE, 20, rederive_eps=True),
+    "ddim, the network's eps": ddim_plan(SCHEDULE, 20, rederive_eps=False),
     "ddim, quadratic": ddim_plan(SCHEDULE, 50, spacing="quadratic"),
     "dpm-solver": dpmpp_2m_plan(SCHEDULE, 20),
 }
@@ -103,7 +103,9 @@ def test_the_states_of_a_chain_have_the_joint_distribution_of_the_forward_proces
     assert (eps @ eps.T / 64**2 - expected).abs().max() < 5.5 * 2**0.5 / 64
 
 
-@pytest.mark.parametrize("name", ["ddim", "ddim, own eps", "ddim, quadratic", "dpm-solver"])
+@pytest.mark.parametrize(
+    "name", ["ddim", "ddim, the network's eps", "ddim, quadratic", "dpm-solver"]
+)
 def test_a_deterministic_chain_keeps_the_noise_it_started_with(name: str) -> None:
     eps = noise_left(PLANS[name])
     assert (eps - eps[0]).abs().max() < 1e-3  # float32, over a noise level of 0.01 at the end

@@ -73,13 +73,6 @@ def test_a_plan_is_made_once(model: ResidentModel) -> None:
     assert model.plan(spec) is not model.plan(SamplerSpec(name="ddim", steps=6))
 
 
-def test_ddim_that_is_guided_takes_eps_from_what_clipping_left(model: ResidentModel) -> None:
-    spec = SamplerSpec(name="ddim", steps=5, clip=1.0)
-    wanted = ddim_plan(SCHEDULE, 5, set_alpha_to_one=False, rederive_eps=True)
-    assert np.array_equal(model.plan(spec, guided=True).table, wanted.table)
-    assert not np.array_equal(model.plan(spec).table, wanted.table)
-
-
 def test_every_sampler_on_offer_can_be_planned_as_offered(model: ResidentModel) -> None:
     offered = model.info().samplers
     assert [(info.name, info.steps, info.spacing, info.clip) for info in offered] == [

@@ -80,7 +80,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.net.parameters(), optimiser.grad_clip)
         self.scaler.step(self.adam)
         self.scaler.update()
-        self.ema.update(self.net)
+        self.ema.update(self.net, self.images_seen // len(pixels))
         self.images_seen += len(pixels)
         self.processes.add_up([loss])
         return loss

@@ -36,7 +36,6 @@ class Recipe:
         """With the checkpoint's own defaults. Raises ValueError for steps it cannot take."""
         schedule, defaults = checkpoint.schedule, checkpoint.defaults
         spacing = self.spacing or ("linspace" if self.sampler == "dpmpp-2m" else "leading")
-        offset = defaults.steps_offset if spacing == "leading" else 0
         if self.sampler == "dpmpp-2m":
             return dpmpp_2m_plan(
                 schedule, self.steps, spacing=spacing, prediction=defaults.prediction
@@ -49,7 +48,7 @@ class Recipe:
                 variance="fixed_small" if too_noisy else defaults.variance,
                 clip=defaults.clip,
                 spacing=spacing,
-                steps_offset=offset,
+                steps_offset=defaults.steps_offset,
                 prediction=defaults.prediction,
             )
         return ddim_plan(
@@ -57,7 +56,7 @@ class Recipe:
             self.steps,
             clip=defaults.clip,
             spacing=spacing,
-            steps_offset=offset,
+            steps_offset=defaults.steps_offset,
             set_alpha_to_one=defaults.set_alpha_to_one,
             prediction=defaults.prediction,
         )

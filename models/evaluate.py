@@ -19,7 +19,7 @@ from models.bits_per_dim import likelihood
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.data import DataError, held_out, load_images
 from models.evaluation.distances import NEIGHBOURS
-from models.evaluation.drawing import SAMPLERS, Drawing, Recipe
+from models.evaluation.drawing import Drawing, Recipe
 from models.evaluation.extractor import Extractor, extractor_at
 from models.evaluation.measure import (
     Images,
@@ -32,6 +32,7 @@ from models.evaluation.measure import (
 from models.evaluation.page import draw_page, markdown
 from models.hub import local_folder
 from models.progress import tracked
+from models.samplers import SAMPLERS
 from models.sampling_net import DTYPES
 from models.spacing import Spacing
 

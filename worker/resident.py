@@ -8,7 +8,8 @@ from pathlib import Path
 
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.hub import local_folder
-from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
+from models.plan import Plan
+from models.samplers import SAMPLERS, Sampler, SamplerName, own_sampler
 from protocol.messages import ModelInfo, SamplerInfo, SamplerSpec
 from worker.examine import examine, sampling_net, settle
 from worker.fingerprint import Numerics, Precision
@@ -59,22 +60,14 @@ class ResidentModel:
 
     def info(self) -> ModelInfo:
         """What the API may know."""
-        checkpoint, defaults = self.checkpoint, self.checkpoint.defaults
-        channels, size, _ = self.shape
-        T = checkpoint.schedule.T  # noqa: N806
+        checkpoint, (channels, size, _) = self.checkpoint, self.shape
         return ModelInfo(
             name=self.name,
             sha256=checkpoint.sha256,
             image_size_px=size,
             channels=channels,
-            T=T,
-            samplers=(
-                SamplerInfo(
-                    name="ddpm", steps=T, variance=defaults.fixed_variance, clip=defaults.clip
-                ),
-                SamplerInfo(name="ddim", steps=min(50, T), clip=defaults.clip),
-                SamplerInfo(name="dpmpp-2m", steps=min(20, T), spacing="linspace"),
-            ),
+            T=checkpoint.schedule.T,
+            samplers=tuple(_offered(checkpoint, name) for name in SAMPLERS),
             labels=self.labels,
             card=checkpoint.card,
         )
@@ -112,37 +105,25 @@ def model_name(folder: Path) -> str:
 
 @lru_cache(maxsize=PLANS_KEPT)
 def _plan(checkpoint: Checkpoint, spec: SamplerSpec, start_t: int | None) -> Plan:
-    schedule, defaults = checkpoint.schedule, checkpoint.defaults
-    if spec.name == "ddpm":
-        return ddpm_plan(
-            schedule,
-            spec.steps,
-            variance=spec.variance or "fixed_small",
-            clip=spec.clip,
-            spacing=spec.spacing,
-            steps_offset=defaults.steps_offset,
-            start_t=start_t,
-            prediction=defaults.prediction,
-        )
-    if spec.name == "dpmpp-2m":
-        return dpmpp_2m_plan(
-            schedule,
-            spec.steps,
-            clip=spec.clip,
-            spacing=spec.spacing,
-            start_t=start_t,
-            prediction=defaults.prediction,
-        )
-    return ddim_plan(
-        schedule,
+    sampler = Sampler(
+        spec.name,
         spec.steps,
-        eta=spec.eta or 0.0,
-        clip=spec.clip,
         spacing=spec.spacing,
-        steps_offset=defaults.steps_offset,
-        set_alpha_to_one=defaults.set_alpha_to_one,
-        start_t=start_t,
-        prediction=defaults.prediction,
+        clip=spec.clip,
+        variance=spec.variance or "fixed_small",
+        eta=spec.eta or 0.0,
+    )
+    return sampler.plan(checkpoint, start_t=start_t)
+
+
+def _offered(checkpoint: Checkpoint, name: SamplerName) -> SamplerInfo:
+    own = own_sampler(checkpoint, name)
+    return SamplerInfo(
+        name=name,
+        steps=own.steps,
+        spacing=own.spacing,
+        variance=checkpoint.defaults.fixed_variance if name == "ddpm" else None,
+        clip=own.clip,
     )
 
 

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -12,13 +11,11 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint
 from models.pixels import to_uint8
-from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
+from models.plan import Plan
 from models.sample import sample_batch
+from models.samplers import SamplerName, own_sampler
 from models.sampling_net import SamplingNet
 from models.spacing import Spacing
-
-SamplerName = Literal["ddpm", "ddim", "dpmpp-2m"]
-SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 
 
 @dataclass(frozen=True)
@@ -34,32 +31,8 @@ class Recipe:
 
     def plan(self, checkpoint: Checkpoint) -> Plan:
         """With the checkpoint's own defaults. Raises ValueError for steps it cannot take."""
-        schedule, defaults = checkpoint.schedule, checkpoint.defaults
-        spacing = self.spacing or ("linspace" if self.sampler == "dpmpp-2m" else "leading")
-        if self.sampler == "dpmpp-2m":
-            return dpmpp_2m_plan(
-                schedule, self.steps, spacing=spacing, prediction=defaults.prediction
-            )
-        if self.sampler == "ddpm":
-            too_noisy = self.steps < schedule.T and defaults.variance == "fixed_large"
-            return ddpm_plan(
-                schedule,
-                self.steps,
-                variance="fixed_small" if too_noisy else defaults.variance,
-                clip=defaults.clip,
-                spacing=spacing,
-                steps_offset=defaults.steps_offset,
-                prediction=defaults.prediction,
-            )
-        return ddim_plan(
-            schedule,
-            self.steps,
-            clip=defaults.clip,
-            spacing=spacing,
-            steps_offset=defaults.steps_offset,
-            set_alpha_to_one=defaults.set_alpha_to_one,
-            prediction=defaults.prediction,
-        )
+        own = own_sampler(checkpoint, self.sampler, self.steps)
+        return replace(own, spacing=self.spacing or own.spacing).plan(checkpoint)
 
 
 class Drawing:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.evaluation.drawing import Drawing, Recipe, SamplerName
+from models.evaluation.drawing import Drawing, Recipe
 from models.pixels import to_uint8
 from models.sample import sample
+from models.samplers import SamplerName
 from models.schedule import linear_schedule
 from models.spacing import Spacing
 from tests.models.tiny import tiny_config, tiny_net

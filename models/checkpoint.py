@@ -10,22 +10,27 @@ model_card.json                             ours: what it is, data, licence, tra
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from models.diffusers_config import (
-    MODEL_INDEX,
     CheckpointError,
-    SamplingDefaults,
     expect_outputs,
-    parse_scheduler_config,
     parse_unet_config,
-    scheduler_config_json,
     unet_config_json,
+)
+from models.diffusers_scheduler import (
+    MODEL_INDEX,
+    SamplingDefaults,
+    expect_parts,
+    parse_scheduler_config,
+    scheduler_config_json,
 )
 from models.plan import Prediction
 from models.schedule import NoiseSchedule
@@ -45,11 +50,19 @@ class Checkpoint:
     sha256: str  # of the weights file
     card: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def digest(self) -> str:
+        """Of all that decides a pixel: weights, network, schedule, defaults. 64 hex digits."""
+        told = [self.sha256, asdict(self.net.config), asdict(self.defaults)]
+        decides = json.dumps(told, sort_keys=True).encode() + self.schedule.beta.tobytes()
+        return hashlib.sha256(decides).hexdigest()
+
 
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a folder in either layout. Raises CheckpointError; nothing is executed."""
-    unet_dir = folder / "unet" if (folder / "unet").is_dir() else folder
-    scheduler_dir = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
+    unet_dir, scheduler_dir = _part(folder, "unet"), _part(folder, "scheduler")
+    if (index := folder / "model_index.json").exists():
+        _parse(index, expect_parts)
     config_path = unet_dir / "config.json"
     config = _parse(config_path, parse_unet_config)
     schedule, defaults = _parse(scheduler_dir / "scheduler_config.json", parse_scheduler_config)
@@ -57,10 +70,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         expect_outputs(config, defaults.variance)
     except ValueError as error:
         raise CheckpointError(f"{config_path}: {error}") from error
-    net = UNet(config)
-    sha256 = _load_weights(net, weights_file(unet_dir))
+    net, sha256 = _load_network(config, weights_file(unet_dir))
     card_path = folder / "model_card.json"
-    card = _read_json(card_path) if card_path.exists() else {}
+    card = _parse(card_path, partial(_card, sha256=sha256)) if card_path.exists() else {}
     return Checkpoint(net.eval(), schedule, defaults, sha256, card)
 
 
@@ -93,15 +105,37 @@ def save_checkpoint(
         _write_json(folder / "model_card.json", card | {"sha256": sha256})
 
 
-def _load_weights(net: UNet, path: Path) -> str:
-    """Strictly: every key, every shape. The file's sha256."""
-    raw = _read(path)
+def _part(folder: Path, name: str) -> Path:
+    """Where its files lie: in a folder of its own, or at the root."""
     try:
-        net.load_state_dict(parse_weights(raw, path), strict=True)
+        return folder / name if (folder / name).is_dir() else folder
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be read: {error.strerror}") from error
+
+
+def _load_network(config: UNetConfig, path: Path) -> tuple[UNet, str]:
+    """Strictly: every key, every shape. With the file's sha256.
+
+    The network takes no memory until the weights are known to be its own: what a config.json
+    claims may be anything.
+    """
+    raw = _read(path)
+    weights = parse_weights(raw, path)
+    try:
+        with torch.device("meta"):
+            net = UNet(config)
+        net.load_state_dict(weights, strict=True, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: does not fit its config.json: {reason}") from error
-    return hashlib.sha256(raw).hexdigest()
+    return net, hashlib.sha256(raw).hexdigest()
+
+
+def _card(raw: dict[str, Any], *, sha256: str) -> dict[str, Any]:
+    labels = raw.get("labels", [])
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise CheckpointError("labels: must be a list of names")
+    return raw | {"sha256": sha256}  # of these weights, whatever others the card was written for
 
 
 def _parse(path: Path, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
@@ -116,7 +150,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     content = _read(path)
     try:
         raw = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path}: expected a JSON object")

@@ -1,17 +1,17 @@
-"""diffusers' config files, read and written: UNet2DModel, DDPMScheduler, DDIMScheduler.
+"""diffusers' config.json of a UNet2DModel, read and written.
 
 Every key that changes numbers is required or refused by name: UNet2DModel's own defaults differ
 from the paper's in five places, so a missing key must never be guessed.
 """
 
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from collections.abc import Set
+from dataclasses import fields
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from models.faults import one_line
-from models.plan import FixedVariance, Prediction, Variance
-from models.schedule import NoiseSchedule, ScheduleName, named_schedule
+from models.plan import Variance
 from models.unet import UNetConfig
 
 DIFFUSERS_VERSION = "0.30.0"  # the layout's; any later release reads it
@@ -24,7 +24,6 @@ FIXED_UNET_OPTIONS: dict[str, Any] = {
     "center_input_sample": False,
     "class_embed_type": None,
     "downsample_type": "conv",
-    "dropout": 0.0,
     "mid_block_scale_factor": 1,
     "mid_block_type": "UNetMidBlock2D",
     "num_train_timesteps": None,
@@ -35,64 +34,14 @@ FIXED_UNET_OPTIONS: dict[str, Any] = {
 }
 # UNet2DModel options of any value that makes a network, under UNetConfig's own names.
 UNET_OPTIONS = {f.name for f in fields(UNetConfig)} - {"attention", "dropout"}
-# Scheduler options with one readable value; those of fast samplers are the sampler plan's own.
-FIXED_SCHEDULER_OPTIONS: dict[str, Any] = {
-    "rescale_betas_zero_snr": False,
-    "thresholding": False,
-    "trained_betas": None,
-}
-SCHEDULES: dict[ScheduleName, str] = {
-    "linear": "linear",
-    "cosine": "squaredcos_cap_v2",
-    "sigmoid": "sigmoid",
-}
 DOWN_BLOCKS = {"DownBlock2D": False, "AttnDownBlock2D": True}
 UP_BLOCKS = {"UpBlock2D": False, "AttnUpBlock2D": True}
+IGNORED = {"dropout"}  # in training only
+KNOWN = FIXED_UNET_OPTIONS.keys() | UNET_OPTIONS | IGNORED | {"down_block_types", "up_block_types"}
 
 
 class CheckpointError(ValueError):
     """The folder is not a checkpoint that can be read; the message names the file and the key."""
-
-
-class _Scheduler(BaseModel):
-    """What is read of scheduler_config.json, under diffusers' names and with its defaults."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-    num_train_timesteps: Annotated[int, Field(ge=1, le=100_000)]
-    beta_start: Annotated[float, Field(gt=0, lt=1)]
-    beta_end: Annotated[float, Field(gt=0, lt=1)]
-    beta_schedule: Literal["linear", "squaredcos_cap_v2", "sigmoid"] = "linear"
-    prediction_type: Prediction = "epsilon"
-    variance_type: Variance = "fixed_small"
-    clip_sample: bool = True
-    clip_sample_range: Annotated[float, Field(gt=0)] = 1.0
-    steps_offset: Annotated[int, Field(ge=0)] = 0
-    set_alpha_to_one: bool = True
-
-
-@dataclass(frozen=True)
-class SamplingDefaults:
-    """What the checkpoint's scheduler says of sampling."""
-
-    variance: Variance = "fixed_small"
-    clip: float | None = 1.0
-    steps_offset: int = 0
-    set_alpha_to_one: bool = True
-    prediction: Prediction = "epsilon"  # what the network's output is
-
-    @property
-    def fixed_variance(self) -> FixedVariance:
-        """What stands in for a learned variance where none is computed."""
-        return "fixed_small" if self.variance == "learned_range" else self.variance
-
-
-MODEL_INDEX = {
-    "_class_name": "DDPMPipeline",
-    "_diffusers_version": DIFFUSERS_VERSION,
-    "scheduler": ["diffusers", "DDPMScheduler"],
-    "unet": ["diffusers", "UNet2DModel"],
-}
 
 
 def expect_outputs(config: UNetConfig, variance: Variance) -> None:
@@ -104,12 +53,12 @@ def expect_outputs(config: UNetConfig, variance: Variance) -> None:
 
 def parse_unet_config(raw: dict[str, Any]) -> UNetConfig:
     """diffusers' config.json -> UNetConfig. Raises CheckpointError naming the key."""
-    _refuse_other_values(raw, FIXED_UNET_OPTIONS)
-    _refuse_unknown(raw)
+    expect_values(raw, FIXED_UNET_OPTIONS)
+    expect_known(raw, KNOWN)
     attention = _block_flags(raw, "down_block_types", DOWN_BLOCKS)
     if list(reversed(_block_flags(raw, "up_block_types", UP_BLOCKS))) != attention:
         raise CheckpointError("up_block_types: must mirror down_block_types")
-    options = {key: _present(raw, key) for key in UNET_OPTIONS - {"num_class_embeds"}}
+    options = {key: present(raw, key) for key in UNET_OPTIONS - {"num_class_embeds"}}
     options["num_class_embeds"] = raw.get("num_class_embeds")  # older files do not know it
     options["block_out_channels"] = tuple(_listed(raw, "block_out_channels"))
     try:
@@ -129,6 +78,7 @@ def unet_config_json(config: UNetConfig) -> dict[str, Any]:
         "block_out_channels": list(config.block_out_channels),
         "down_block_types": [down[attend] for attend in config.attention],
         "downsample_padding": config.downsample_padding,
+        "dropout": 0.0,
         "flip_sin_to_cos": config.flip_sin_to_cos,
         "freq_shift": config.freq_shift,
         "in_channels": config.in_channels,
@@ -142,74 +92,34 @@ def unet_config_json(config: UNetConfig) -> dict[str, Any]:
     }
 
 
-def parse_scheduler_config(raw: dict[str, Any]) -> tuple[NoiseSchedule, SamplingDefaults]:
-    """diffusers' scheduler_config.json -> schedule and defaults. Raises CheckpointError."""
-    _refuse_other_values(raw, FIXED_SCHEDULER_OPTIONS)
-    for key in ("num_train_timesteps", "beta_start", "beta_end"):
-        _present(raw, key)
-    try:
-        read = _Scheduler.model_validate(raw)
-    except ValidationError as error:
-        raise CheckpointError(one_line(error)) from error
-    (name,) = (ours for ours, theirs in SCHEDULES.items() if theirs == read.beta_schedule)
-    schedule = named_schedule(
-        name, read.num_train_timesteps, start=read.beta_start, end=read.beta_end
-    )
-    return schedule, SamplingDefaults(
-        read.variance_type,
-        clip=read.clip_sample_range if read.clip_sample else None,
-        steps_offset=read.steps_offset,
-        set_alpha_to_one=read.set_alpha_to_one,
-        prediction=read.prediction_type,
-    )
-
-
-def scheduler_config_json(
-    schedule: NoiseSchedule, variance: str, prediction: Prediction
-) -> dict[str, Any]:
-    """As diffusers' DDPMScheduler config."""
-    return {
-        "_class_name": "DDPMScheduler",
-        "_diffusers_version": DIFFUSERS_VERSION,
-        **FIXED_SCHEDULER_OPTIONS,
-        "beta_end": schedule.end,
-        "beta_schedule": SCHEDULES[schedule.name],
-        "beta_start": schedule.start,
-        "clip_sample": True,
-        "clip_sample_range": 1.0,
-        "num_train_timesteps": schedule.T,
-        "prediction_type": prediction,
-        "steps_offset": 0,
-        "timestep_spacing": "leading",
-        "variance_type": variance,
-    }
-
-
-def _present(raw: dict[str, Any], key: str) -> Any:
+def present(raw: dict[str, Any], key: str) -> Any:
+    """What a file says of a key. Raises CheckpointError where it says nothing."""
     if key not in raw:
         raise CheckpointError(f"{key}: missing; its value changes the numbers, so none is assumed")
     return raw[key]
 
 
+def expect_values(raw: dict[str, Any], fixed: dict[str, Any]) -> None:
+    """Raises CheckpointError for a key that has another value than the only one read here."""
+    for key, only in fixed.items():
+        if raw.get(key, only) != only:
+            told = repr(raw[key])
+            told = told if len(told) < 80 else f"{told[:60]}..."
+            raise CheckpointError(f"{key}: {told} is not supported, only {only!r}")
+
+
+def expect_known(raw: dict[str, Any], known: Set[str]) -> None:
+    """Raises CheckpointError for any other key, but diffusers' own notes: class, version."""
+    for key in sorted(raw.keys() - known):
+        if not key.startswith("_"):
+            raise CheckpointError(f"{key}: not known, so it may change the numbers")
+
+
 def _listed(raw: dict[str, Any], key: str) -> list[Any]:
-    found = _present(raw, key)
+    found = present(raw, key)
     if not isinstance(found, list):
         raise CheckpointError(f"{key}: {found!r} is not a list")
     return found
-
-
-def _refuse_other_values(raw: dict[str, Any], fixed: dict[str, Any]) -> None:
-    for key, only in fixed.items():
-        if raw.get(key, only) != only:
-            raise CheckpointError(f"{key}: {raw[key]!r} is not supported, only {only!r}")
-
-
-def _refuse_unknown(raw: dict[str, Any]) -> None:
-    known = FIXED_UNET_OPTIONS.keys() | UNET_OPTIONS | {"down_block_types", "up_block_types"}
-    unknown = raw.keys() - known
-    for key in sorted(unknown):
-        if not key.startswith("_"):  # diffusers' own notes: class, version
-            raise CheckpointError(f"{key}: not known, so it may change the numbers")
 
 
 def _block_flags(raw: dict[str, Any], key: str, known: dict[str, bool]) -> list[bool]:

@@ -133,6 +133,7 @@ def dpmpp_2m_plan(
     *,
     clip: float | None = None,
     spacing: Spacing = "linspace",
+    steps_offset: int = 0,
     start_t: int | None = None,
     prediction: Prediction = "epsilon",
 ) -> Plan:
@@ -150,7 +151,7 @@ def dpmpp_2m_plan(
     solvable = int(np.sum(schedule.half_log_snr[:levels] >= LEAST_LAMBDA))
     levels = max(solvable, min(steps, levels))
     extra = int(spacing != "trailing" and 0 < steps < levels)
-    t = timesteps(levels, steps + extra, spacing)[:steps]
+    t = timesteps(levels, steps + extra, spacing, steps_offset=steps_offset)[:steps]
     abar_t, abar_next = _signal(schedule, t)
     a, s, a_next, s_next = (np.sqrt(v) for v in (abar_t, 1.0 - abar_t, abar_next, 1.0 - abar_next))
     w = a_next - s_next * a / s  # exp(-h) = (s'/a') / (s/a)

@@ -33,6 +33,7 @@ class Sampler:
             self.steps,
             clip=self.clip,
             spacing=self.spacing,
+            steps_offset=own.steps_offset,
             start_t=start_t,
             prediction=own.prediction,
         )
@@ -41,19 +42,14 @@ class Sampler:
         """The sampler's table, but for what all have in common."""
         own = checkpoint.defaults
         if self.name == "ddpm":
-            return partial(ddpm_plan, variance=self.variance, steps_offset=own.steps_offset)
+            return partial(ddpm_plan, variance=self.variance)
         if self.name == "ddim":
-            return partial(
-                ddim_plan,
-                eta=self.eta,
-                steps_offset=own.steps_offset,
-                set_alpha_to_one=own.set_alpha_to_one,
-            )
+            return partial(ddim_plan, eta=self.eta, set_alpha_to_one=own.set_alpha_to_one)
         return dpmpp_2m_plan
 
 
 def own_sampler(checkpoint: Checkpoint, name: SamplerName, steps: int | None = None) -> Sampler:
-    """With the checkpoint's clipping and variance, in `steps` or as many as are worth taking.
+    """As the checkpoint has it: spacing, clipping, variance. In as many steps as are worth taking.
 
     fixed_large is for the full chain; a shortened one has fixed_small. DPM-Solver++ is never
     clipped, as published, and sees both ends.
@@ -63,7 +59,7 @@ def own_sampler(checkpoint: Checkpoint, name: SamplerName, steps: int | None = N
     if name == "dpmpp-2m":
         return Sampler(name, steps, "linspace")
     if name == "ddim":
-        return Sampler(name, steps, clip=defaults.clip)
+        return Sampler(name, steps, defaults.spacing, defaults.clip)
     too_noisy = steps < T and defaults.variance == "fixed_large"
     variance: Variance = "fixed_small" if too_noisy else defaults.variance
-    return Sampler(name, steps, clip=defaults.clip, variance=variance)
+    return Sampler(name, steps, defaults.spacing, defaults.clip, variance)

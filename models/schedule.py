@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 ScheduleName = Literal["linear", "cosine", "sigmoid"]
+LEAST_SIGNAL = 1e-36  # alpha_bar_T; x0_hat is divided by its root, in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,8 @@ class NoiseSchedule:
             raise ValueError(f"beta: a chain is one row of them, got shape {self.beta.shape}")
         if not np.all((self.beta > 0) & (self.beta < 1)):
             raise ValueError("beta: every one must lie strictly between 0 and 1")
+        if self.alpha_bar[-1] < LEAST_SIGNAL:
+            raise ValueError("beta: they leave no signal in x_T that float32 could tell from none")
 
     @property
     def T(self) -> int:  # noqa: N802  (the paper's letter)

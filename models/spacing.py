@@ -22,9 +22,10 @@ def timesteps(
     levels: int, steps: int, spacing: Spacing = "leading", *, steps_offset: int = 0
 ) -> Timesteps:
     """(steps,) strictly descending timesteps out of levels-1 ... 0; `levels` is T, or less for a
-    chain that starts midway. `steps_offset` shifts all of them, with leading spacing only.
+    chain that starts midway. `steps_offset` shifts all of them, with leading spacing only, and no
+    further than there are timesteps.
 
-    Raises ValueError naming `steps`, `spacing` or `steps_offset`.
+    Raises ValueError naming `steps` or `spacing`.
     """
     if spacing not in get_args(Spacing):
         raise ValueError(f"spacing: {spacing!r} is none of {get_args(Spacing)}")
@@ -34,19 +35,17 @@ def timesteps(
     if spacing == "leading":
         return _leading(levels, steps, steps_offset)
     if spacing == "trailing":
-        return _whole(levels - count * (levels / steps)) - 1
+        return _whole(np.arange(levels, 0, -levels / steps)[:steps]) - 1
     if spacing == "linspace":
-        return _whole(np.linspace(levels - 1, 0, steps))
+        return _whole(np.linspace(0, levels - 1, max(steps, 2))[::-1][:steps])
     root = np.linspace(0, np.sqrt(QUADRATIC_REACH * levels), steps)
     squares = np.minimum(np.floor(root**2 + 1e-9), levels - 1)
     return (np.maximum.accumulate(squares - count) + count)[::-1].astype(np.int64)
 
 
 def _leading(levels: int, steps: int, offset: int) -> Timesteps:
-    t = np.arange(steps, dtype=np.int64)[::-1] * (levels // steps) + offset
-    if offset < 0 or t[0] >= levels:
-        raise ValueError(f"steps_offset: {offset} puts steps outside 0 ... {levels - 1}")
-    return t
+    t = np.arange(steps, dtype=np.int64)[::-1] * (levels // steps)
+    return t + min(offset, levels - 1 - int(t[0]))
 
 
 def _whole(values: NDArray[np.floating]) -> Timesteps:

@@ -37,7 +37,7 @@ class UNetConfig:
     in_channels: Count
     out_channels: Count
     block_out_channels: Annotated[tuple[Count, ...], Field(min_length=1)]
-    layers_per_block: Count
+    layers_per_block: Annotated[int, Field(ge=1, le=64)]
     attention: tuple[bool, ...]  # per level, shallowest first
     norm_num_groups: Count = 32
     norm_eps: Annotated[float, Field(gt=0)] = 1e-6

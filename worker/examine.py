@@ -35,7 +35,7 @@ class Finding:
 
 def examine(checkpoint: Checkpoint, numerics: Numerics, data_dir: Path) -> Finding:
     """The finding for a fingerprint: from DATA_DIR, or made now and kept there."""
-    kept = data_dir / "engine" / f"{numerics.fingerprint(checkpoint.sha256)}.json"
+    kept = data_dir / "engine" / f"{numerics.fingerprint(checkpoint.digest)}.json"
     if kept.exists():
         found = json.loads(kept.read_text())
         return Finding(chunks=tuple(found["chunks"]), eps_error=found["eps_error"])

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 
 log = logging.getLogger(__name__)
-REVISION = 4  # of our own arithmetic: one more whenever a change of code changes a pixel
+REVISION = 5  # of our own arithmetic: one more whenever a change of code changes a pixel
 CPU_CHUNK = 16
 CUDA_PIXELS, CUDA_CHUNKS = 2**18, (8, 256)  # a step's pixels, and the rows that may come to
 
@@ -39,9 +39,9 @@ class Numerics:
     chunk: int  # rows a forward pass is padded to
     revision: int = REVISION
 
-    def fingerprint(self, model_sha256: str) -> str:
-        """16 hex digits; equal fingerprints give equal pixels."""
-        text = json.dumps({**asdict(self), "model": model_sha256}, sort_keys=True)
+    def fingerprint(self, model: str) -> str:
+        """16 hex digits; equal fingerprints give equal pixels. `model` is a checkpoint's digest."""
+        text = json.dumps({**asdict(self), "model": model}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -34,7 +34,7 @@ class ResidentModel:
     @property
     def engine(self) -> str:
         """The fingerprint every image of this process records."""
-        return self.numerics.fingerprint(self.checkpoint.sha256)
+        return self.numerics.fingerprint(self.checkpoint.digest)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.diffusers_config import SCHEDULES
+from models.diffusers_scheduler import SCHEDULES
 from models.diffusion import learned_step, reverse_step
-from models.plan import Plan, Prediction, ddim_plan, ddpm_plan
+from models.plan import LEAST_LAMBDA, Plan, Prediction, ddim_plan, ddpm_plan, dpmpp_2m_plan
 from models.schedule import NoiseSchedule, linear_schedule
 from models.spacing import Spacing
 from tests.models.peer import diffusers
@@ -75,12 +75,7 @@ class Chain:
         return learned_step(line, log_range.expand(len(x), -1), x, out, noise)
 
     def _plausible(self, x: Tensor, t: int, seed: int) -> Tensor:
-        """The best guess for standard normal data, plus an error: x stays of order 1 over the
-        chain, x0_hat is clipped in some places and not in others."""
-        abar = float(self.schedule.alpha_bar[t])
-        share = {"epsilon": (1 - abar) ** 0.5, "sample": abar**0.5, "v_prediction": 0.0}
-        best: Tensor = share[self.prediction] * x
-        said = best + 0.1 * randn(seed, x.dtype)
+        said = plausible(x, float(self.schedule.alpha_bar[t]), self.prediction, seed)
         if self.plan.log_range is None:
             return said
         return torch.cat([said, 0.8 * randn(seed + 500_000, x.dtype)], dim=1)  # and of variances
@@ -102,9 +97,13 @@ def randn(seed: int, dtype: torch.dtype) -> Tensor:
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def plausible_eps(x: Tensor, t: int, seed: int) -> Tensor:
-    """The best guess for standard normal data, plus an error."""
-    return float(np.sqrt(1 - SCHEDULE.alpha_bar[t])) * x + 0.1 * randn(seed, x.dtype)
+def plausible(x: Tensor, abar: float, prediction: Prediction, seed: int) -> Tensor:
+    """The best guess for standard normal data, plus an error: x stays of order 1 over the chain,
+    x0_hat is clipped in some places and not in others.
+    """
+    share = {"epsilon": (1 - abar) ** 0.5, "sample": abar**0.5, "v_prediction": 0.0}
+    best: Tensor = share[prediction] * x
+    return best + 0.1 * randn(seed, x.dtype)
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:
@@ -175,23 +174,36 @@ def ddim_chain(
     return Chain(plan, scheduler, options, schedule, prediction)
 
 
-def dpmpp_states(plan: Plan, spacing: Spacing) -> tuple[Tensor, Tensor]:
-    """(S, *SHAPE) each: ours and diffusers' x after every step of a whole chain; each step starts
-    from diffusers' x, each side remembers its own x0_hat. diffusers has our table in float64, but
-    rounds x to float32 at each step."""
-    scheduler = diffusers.DPMSolverMultistepScheduler(timestep_spacing=spacing)
-    scheduler.set_timesteps(plan.steps)
+def dpmpp_difference(
+    steps: int,
+    spacing: Spacing,
+    *,
+    offset: int = 0,
+    schedule: NoiseSchedule = SCHEDULE,
+    prediction: Prediction = "epsilon",
+) -> float:
+    """Of x after every step of a whole chain; each step starts from diffusers' x, each side
+    remembers its own x0_hat. diffusers has our table in float64, but rounds x to float32.
+    """
+    plan = dpmpp_2m_plan(
+        schedule, steps, spacing=spacing, steps_offset=offset, prediction=prediction
+    )
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        beta_schedule=SCHEDULES[schedule.name],
+        prediction_type=prediction,
+        timestep_spacing=spacing,
+        steps_offset=offset,
+        lambda_min_clipped=LEAST_LAMBDA,
+    )
+    scheduler.set_timesteps(steps)
     t = plan.column("t").astype(int)
     assert scheduler.timesteps.tolist() == t.tolist()
-    abar = SCHEDULE.alpha_bar[t]
+    abar = schedule.alpha_bar[t]
     scheduler.sigmas = torch.from_numpy(np.append(np.sqrt((1 - abar) / abar), 0.0))
-    x = randn(999_999, torch.float64)
-    x0 = torch.zeros_like(x)
-    states: tuple[list[Tensor], list[Tensor]] = ([], [])
+    x, x0, worst = randn(999_999, torch.float64), torch.zeros(SHAPE), 0.0
     for i, line in enumerate(torch.from_numpy(plan.table)):
-        eps = plausible_eps(x, int(t[i]), seed=i)
-        ours, x0 = reverse_step(line.expand(len(x), -1), x, eps, x0, None)
-        x = scheduler.step(eps, int(t[i]), x).prev_sample.double()
-        states[0].append(ours)
-        states[1].append(x)
-    return torch.stack(states[0]), torch.stack(states[1])
+        out = plausible(x, float(abar[i]), prediction, seed=i)
+        ours, x0 = reverse_step(line.expand(len(x), -1), x, out, x0, None)
+        x = scheduler.step(out, int(t[i]), x).prev_sample.double()
+        worst = max(worst, difference(ours, x))
+    return worst

@@ -1,13 +1,14 @@
 """Folders that we write and read again: nothing is lost, and the card tells the weights' hash."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.checkpoint import load_checkpoint, save_checkpoint
-from models.diffusers_config import SamplingDefaults
+from models.diffusers_scheduler import SamplingDefaults
 from models.schedule import NoiseSchedule, cosine_schedule, linear_schedule, sigmoid_schedule
 from tests.models.folders import CARD, CONFIG, SCHEDULER, WEIGHTS, at_the_root
 from tests.models.peer import diffusers
@@ -104,3 +105,25 @@ def test_the_files_can_be_read_by_whoever_may_read_new_files(folder: Path) -> No
     (folder / "new").touch()
     expected = (folder / "new").stat().st_mode
     assert {(folder / path).stat().st_mode for path in (CONFIG, SCHEDULER, WEIGHTS)} == {expected}
+
+
+def test_a_digest_is_of_all_that_decides_a_pixel(tmp_path: Path) -> None:
+    """Equal weights that mean something else are another model; where they lie does not matter."""
+    config, weights = tiny_config(), tiny_net().state_dict()
+    others: list[dict[str, Any]] = [
+        {"config": replace(config, flip_sin_to_cos=not config.flip_sin_to_cos)},
+        {"schedule": linear_schedule(end=0.021)},
+        {"schedule": linear_schedule(999)},
+        {"prediction": "v_prediction"},
+        {"variance": "fixed_large"},
+        {"weights": {name: tensor + 1e-3 for name, tensor in weights.items()}},
+        {},
+        {"card": {"name": "another"}},
+    ]
+    own: dict[str, Any] = {"config": config, "weights": weights, "schedule": linear_schedule()}
+    digests = []
+    for number, changes in enumerate(others):
+        save_checkpoint(tmp_path / str(number), **(own | changes))
+        digests.append(load_checkpoint(tmp_path / str(number)).digest)
+    assert len(set(digests)) == 7
+    assert digests[-1] == digests[-2]

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.checkpoint import load_checkpoint
-from models.diffusers_config import FIXED_SCHEDULER_OPTIONS, FIXED_UNET_OPTIONS
+from models.diffusers_config import FIXED_UNET_OPTIONS
+from models.diffusers_scheduler import FIXED_SCHEDULER_OPTIONS
 from tests.models.folders import CARD, CONFIG, SCHEDULER, WEIGHTS, at_the_root, edit, refusal
 
 REQUIRED_UNET_KEYS = [
@@ -18,7 +19,7 @@ REQUIRED_UNET_KEYS = [
     *("downsample_padding", "flip_sin_to_cos", "freq_shift"),
 ]
 REQUIRED = [(CONFIG, key) for key in REQUIRED_UNET_KEYS] + [
-    (SCHEDULER, key) for key in ("num_train_timesteps", "beta_start", "beta_end")
+    (SCHEDULER, key) for key in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
 ]
 FIXED = [(CONFIG, key) for key in FIXED_UNET_OPTIONS] + [
     (SCHEDULER, key) for key in FIXED_SCHEDULER_OPTIONS
@@ -53,10 +54,73 @@ def test_a_key_that_we_do_not_know_is_refused(folder: Path) -> None:
     assert f"{folder / CONFIG}: use_linear_projection: not known" in refusal(folder)
 
 
+def test_a_scheduler_s_key_that_we_do_not_know_is_refused(folder: Path) -> None:
+    edit(folder / SCHEDULER, _anything=1, solver_order=3, beta_shift=0.1)
+    assert f"{folder / SCHEDULER}: beta_shift: not known" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["ScoreSdeVeScheduler", "LCMScheduler", "os.system", 5])
+def test_a_scheduler_of_another_chain_is_refused(folder: Path, name: Any) -> None:
+    edit(folder / SCHEDULER, _class_name=name)
+    assert refusal(folder) == f"{folder / SCHEDULER}: _class_name: {name!r} is not supported"
+
+
+def test_a_long_value_is_not_told_whole(folder: Path) -> None:
+    edit(folder / SCHEDULER, trained_betas=[0.01] * 1000)
+    assert f"{folder / SCHEDULER}: trained_betas: [0.01, 0.01" in refusal(folder)
+    assert len(refusal(folder)) < len(str(folder)) + 200
+
+
+@pytest.mark.parametrize("part", ["vqvae", "text_encoder"])
+def test_a_pipeline_of_more_than_a_network_is_refused(folder: Path, part: str) -> None:
+    index = folder / "model_index.json"
+    edit(index, **{part: ["diffusers", "VQModel"]})
+    assert refusal(folder) == f"{index}: {part}: a pipeline of more than a U-Net is not supported"
+    edit(index, **{part: [None, None]})
+    load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("labels", [None, 3, "shirt", ["shirt", 3]])
+def test_a_card_whose_labels_are_none_is_refused(folder: Path, labels: Any) -> None:
+    edit(folder / CARD, labels=labels)
+    assert refusal(folder) == f"{folder / CARD}: labels: must be a list of names"
+
+
+def test_a_card_tells_the_weights_that_are_there(folder: Path) -> None:
+    edit(folder / CARD, sha256="0" * 64)
+    loaded = load_checkpoint(folder)
+    assert loaded.card["sha256"] == loaded.sha256
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        {"block_out_channels": [2**40, 2**40]},
+        {"num_class_embeds": 2**50},
+        {"in_channels": 2**50, "out_channels": 2**50},
+    ],
+    ids=str,
+)
+def test_a_network_that_is_only_claimed_takes_no_memory(folder: Path, claimed: Any) -> None:
+    edit(folder / CONFIG, **claimed)
+    assert refusal(folder).startswith(f"{folder / WEIGHTS}: does not fit its config.json: ")
+
+
+def test_a_folder_that_may_not_be_entered_is_named(tmp_path: Path) -> None:
+    endless = tmp_path / ("x" * 300)
+    assert refusal(endless) == f"{endless}: cannot be read: File name too long"
+
+
 def test_every_key_that_we_write_is_required_or_has_one_value(folder: Path) -> None:
     written = set(json.loads((folder / CONFIG).read_text()))
     known = set(REQUIRED_UNET_KEYS) | set(FIXED_UNET_OPTIONS)
-    assert written == known | {"_class_name", "_diffusers_version", "num_class_embeds"}
+    others = {"_class_name", "_diffusers_version", "num_class_embeds", "dropout"}
+    assert written == known | others
+
+
+def test_dropout_is_of_training_alone(folder: Path) -> None:
+    edit(folder / CONFIG, dropout=0.1)
+    assert load_checkpoint(folder).net.config.dropout == 0.0
 
 
 @pytest.mark.parametrize("value", [0, -1, "ten", 2.5, True])
@@ -90,6 +154,7 @@ def test_a_folder_from_before_there_were_classes_has_none(folder: Path) -> None:
         ("norm_num_groups", 3),
         ("norm_num_groups", 0),
         ("in_channels", 0),
+        ("layers_per_block", 10**9),
         ("out_channels", 2),  # a learned variance
         ("block_out_channels", ["8", "16"]),
         ("down_block_types", [{}, "DownBlock2D"]),
@@ -115,6 +180,8 @@ def test_a_value_that_makes_no_network_is_refused(folder: Path, key: str, value:
         ("clip_sample_range", 0.0),
         ("steps_offset", "1"),
         ("steps_offset", -1),
+        ("steps_offset", 5000),
+        ("timestep_spacing", "karras"),
         ("set_alpha_to_one", 0),
     ],
 )
@@ -145,7 +212,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [CONFIG, SCHEDULER, CARD], ids=str)
 def test_a_file_that_is_not_a_json_object_is_named(folder: Path, path: Path) -> None:
-    for content in (b"{", b"", b"\xff\xfe\x00", b'{"a": 1,}'):
+    for content in (b"{", b"", b"\xff\xfe\x00", b'{"a": 1,}', b'{"a":' * 100_000):
         (folder / path).write_bytes(content)
         assert f"{folder / path}: not JSON" in refusal(folder)
     (folder / path).write_text("[1, 2]")

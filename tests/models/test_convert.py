@@ -114,7 +114,7 @@ def truncated(path: Path, weights: Weights) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path, Weights], Any], str]] = {
-    "truncated": (truncated, "damaged, or not only tensors"),
+    "truncated": (truncated, "damaged, or no file of tensors"),
     "another layout": (
         lambda path, w: saved(path, {"input_blocks.0.0.weight": torch.zeros(2)}),
         "another layout",

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint, save_checkpoint
-from models.diffusers_config import SamplingDefaults
+from models.diffusers_scheduler import SamplingDefaults
+from models.samplers import SamplerName, own_sampler
 from models.schedule import linear_schedule
 from tests.models.folders import SCHEDULER, edit
 from tests.models.peer import diffusers
@@ -83,3 +85,44 @@ def test_a_ddim_scheduler_of_diffusers_gives_its_own_defaults(tmp_path: Path) ->
     assert loaded.schedule.T == 500
     edit(tmp_path / SCHEDULER, clip_sample=True, clip_sample_range=2)
     assert load_checkpoint(tmp_path).defaults.clip == 2.0
+
+
+SOLVERS = [
+    *("DDPMScheduler", "DDIMScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler"),
+    *("DPMSolverSinglestepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler"),
+    *("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"),
+    "KDPM2DiscreteScheduler",
+]
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # diffusers' own, of numpy 2
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_folder_that_another_solver_was_saved_with_is_the_same_network(
+    tmp_path: Path, name: str
+) -> None:
+    """beta_* and the prediction are the network's; all else is the folder's word, if it has one."""
+    options = {"beta_start": 1e-3, "beta_end": 0.01, "prediction_type": "v_prediction"}
+    scheduler = getattr(diffusers, name)(beta_schedule="linear", **options)
+    diffusers.DDPMPipeline(diffusers.UNet2DModel(**UNET), scheduler).save_pretrained(tmp_path)
+    loaded = load_checkpoint(tmp_path)
+    assert (loaded.schedule.beta == linear_schedule(start=1e-3, end=0.01).beta).all()
+    told = scheduler.config.get
+    assert loaded.defaults == SamplingDefaults(
+        prediction="v_prediction",
+        clip=1.0 if told("clip_sample", True) else None,
+        spacing=told("timestep_spacing", "leading"),
+        set_alpha_to_one=told("set_alpha_to_one", True),
+    )
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+def test_a_folder_s_spacing_is_its_samplers(
+    tmp_path: Path, sampler: SamplerName, spacing: str
+) -> None:
+    scheduler = diffusers.DDPMScheduler(timestep_spacing=spacing)
+    diffusers.DDPMPipeline(diffusers.UNet2DModel(**UNET), scheduler).save_pretrained(tmp_path)
+    loaded = load_checkpoint(tmp_path)
+    scheduler.set_timesteps(50)
+    ours = own_sampler(loaded, sampler, 50).plan(loaded).column("t").tolist()
+    assert ours == scheduler.timesteps.tolist()

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from models.plan import dpmpp_2m_plan
 from models.schedule import NoiseSchedule, cosine_schedule, sigmoid_schedule
-from tests.models.chain import SCHEDULE, ddim_chain, ddpm_chain, difference, dpmpp_states
+from tests.models.chain import SCHEDULE, ddim_chain, ddpm_chain, dpmpp_difference
 
 FORMULA = 1e-12  # see tests/models/chain.py for both bounds
 ROUNDING = 5e-5
@@ -74,15 +73,26 @@ def test_ddim_with_trailing_spacing_is_diffusers_too(steps: int, eta: float) -> 
     assert ddim_chain(steps, 1.0, eta=eta, spacing="trailing").exact_difference() < FORMULA
 
 
+PREDICTIONS = ["epsilon", "sample", "v_prediction"]
+
+
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # diffusers' own, of numpy 2
-@pytest.mark.parametrize("spacing", ["trailing", "linspace"])
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
 @pytest.mark.parametrize("steps", [999, 50, 20, 14, 3, 2, 1])
 def test_dpm_solver_is_diffusers_over_a_whole_chain(steps: int, spacing: Any) -> None:
-    ours, theirs = dpmpp_states(dpmpp_2m_plan(SCHEDULE, steps, spacing=spacing), spacing)
-    assert difference(ours, theirs) < 1e-6  # of its float32 x
+    assert dpmpp_difference(steps, spacing) < 1e-6  # of its float32 x
 
 
-PREDICTIONS = ["epsilon", "sample", "v_prediction"]
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("spacing", ["leading", "linspace"])
+@pytest.mark.parametrize("schedule", [SCHEDULE, cosine_schedule()])  # diffusers' has no sigmoid
+def test_every_dpm_solver_schedule_and_prediction_is_diffusers(
+    schedule: NoiseSchedule, spacing: Any, prediction: Any, offset: int
+) -> None:
+    found = dpmpp_difference(20, spacing, offset=offset, schedule=schedule, prediction=prediction)
+    assert found < 1e-6
 
 
 @pytest.mark.parametrize("clip", [1.0, None])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.diffusers_config import SamplingDefaults
+from models.diffusers_scheduler import SamplingDefaults
 from models.plan import Variance
 from models.samplers import SAMPLERS, Sampler, SamplerName, own_sampler
 
@@ -57,3 +57,12 @@ def test_a_chain_can_start_midway(checkpoint: Checkpoint, name: SamplerName) -> 
     assert plan.column("t")[0] == 499
     with pytest.raises(ValueError, match="steps: must be between 1 and 4"):
         sampler.plan(checkpoint, start_t=4)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_an_offset_breaks_no_chain(checkpoint: Checkpoint, name: SamplerName) -> None:
+    """Of T steps there is no room for one; of 50, DPM-Solver++ spaces 51 and takes no last."""
+    shifted = replace(checkpoint, defaults=SamplingDefaults(steps_offset=1))
+    for steps, first in ((1000, 999), (50, 951 if name == "dpmpp-2m" else 981)):
+        sampler = replace(own_sampler(shifted, name, steps), spacing="leading")
+        assert sampler.plan(shifted).column("t")[0] == first

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from models.diffusers_config import SCHEDULES
+from models.diffusers_scheduler import SCHEDULES
 from models.schedule import NoiseSchedule, cosine_schedule, linear_schedule, sigmoid_schedule
 from tests.models.peer import diffusers
 
@@ -113,3 +113,8 @@ def test_a_beta_outside_the_open_unit_interval_is_refused(bad: float) -> None:
 def test_betas_that_are_not_one_row_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="beta: a chain is one row"):
         NoiseSchedule(np.full(shape, 0.1))
+
+
+def test_betas_that_leave_no_signal_at_all_are_refused() -> None:
+    with pytest.raises(ValueError, match="beta: they leave no signal in x_T"):
+        linear_schedule(20_000)

@@ -5,6 +5,7 @@ from typing import Any, get_args
 import pytest
 
 from models.spacing import Spacing, timesteps
+from tests.models.peer import diffusers
 
 TEN_OF_A_THOUSAND = {
     "leading": [900, 800, 700, 600, 500, 400, 300, 200, 100, 0],
@@ -46,11 +47,23 @@ def test_leading_takes_an_offset() -> None:
 
 
 @pytest.mark.parametrize(("steps", "largest"), [(1000, 0), (50, 19), (7, 147), (1, 999)])
-def test_an_offset_that_leads_out_of_the_chain_is_refused(steps: int, largest: int) -> None:
-    assert timesteps(1000, steps, steps_offset=largest)[0] == 999
-    for offset in (largest + 1, -1):
-        with pytest.raises(ValueError, match=f"steps_offset: {offset} "):
-            timesteps(1000, steps, steps_offset=offset)
+def test_an_offset_leads_no_further_than_the_chain(steps: int, largest: int) -> None:
+    furthest = timesteps(1000, steps, steps_offset=largest)
+    assert furthest[0] == 999
+    assert timesteps(1000, steps, steps_offset=largest + 1).tolist() == furthest.tolist()
+
+
+@pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
+@pytest.mark.parametrize("levels", [1000, 777, 100])
+def test_the_lists_are_diffusers_for_every_number_of_steps(spacing: Any, levels: int) -> None:
+    """But where its trailing list, made in float64, has one step too many; and of one step its
+    linspace is 0, where nothing is left to be done.
+    """
+    scheduler = diffusers.DDPMScheduler(num_train_timesteps=levels, timestep_spacing=spacing)
+    for steps in range(2, levels + 1):
+        scheduler.set_timesteps(steps)
+        theirs = scheduler.timesteps.tolist()[:steps]
+        assert timesteps(levels, steps, spacing).tolist() == theirs, steps
 
 
 def test_an_unknown_spacing_is_refused() -> None:

@@ -60,7 +60,7 @@ def test_a_finding_is_made_once_and_kept_by_fingerprint(
 ) -> None:
     found = examine(checkpoint, numerics("bfloat16"), tmp_path)
     [kept] = (tmp_path / "engine").iterdir()
-    assert kept.stem == numerics("bfloat16").fingerprint(checkpoint.sha256)
+    assert kept.stem == numerics("bfloat16").fingerprint(checkpoint.digest)
     assert examine(checkpoint, numerics("bfloat16"), tmp_path) == found
     kept.write_text(json.dumps({"chunks": [2], "eps_error": 0.5}))
     assert examine(checkpoint, numerics("bfloat16"), tmp_path).chunks == (2,)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.diffusers_config import SamplingDefaults
+from models.diffusers_scheduler import SamplingDefaults
 from models.pixels import to_uint8
 from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
 from models.sample import sample

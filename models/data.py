@@ -14,13 +14,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+
+from models.image_file import SUFFIXES, Header, Pixels, UnreadableImage, read_header, read_into
 
 log = logging.getLogger(__name__)
 IDX_UINT8 = 0x08
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # Pillow's four
 
 
 class DataError(ValueError):
@@ -82,7 +81,7 @@ def held_out(data: Path, test: Path | None = None) -> tuple[Path, str]:
     return test or data, "train" if test else "t10k"
 
 
-def read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def read_idx(path: Path) -> Pixels:
     """An IDX file of unsigned bytes (the MNIST format), gzipped or not."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -143,29 +142,51 @@ def _as_labels(array: np.ndarray[tuple[int, ...], np.dtype[Any]], source: Path) 
 
 
 def _from_folder(folder: Path) -> Tensor:
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    arrays = [a for a in map(_read_image, paths) if a is not None]
-    if not arrays:
-        raise DataError(f"{folder}: no images, no IDX files")
-    if len(arrays) < len(paths):
-        log.warning("%s: %d of %d images skipped", folder, len(paths) - len(arrays), len(paths))
-    shapes = {a.shape for a in arrays}
-    if len(shapes) > 1:
-        raise DataError(f"{folder}: images of several sizes: {sorted(shapes)}")
-    return _as_nchw(np.stack(arrays), folder)
+    """Headers first, then each image's pixels into their place: memory holds them once."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    headers = _headers(paths)
+    sizes = {header.size for header in headers.values()}
+    if len(sizes) > 1:
+        raise DataError(f"{folder}: images of several sizes: {sorted(sizes)}")
+    if not headers or not len(images := _pixels(headers)):
+        raise DataError(f"{folder}: no images that can be read, no IDX files")
+    if len(images) < len(paths):
+        log.warning("%s: %d of %d images skipped", folder, len(paths) - len(images), len(paths))
+    return torch.from_numpy(images)
 
 
-def _read_image(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
-    """Grey stays grey, everything else becomes RGB; a broken file is named and skipped."""
+def _headers(paths: list[Path]) -> dict[Path, Header]:
+    headers = {}
+    for path in paths:
+        with _skipped_if_broken(path):
+            headers[path] = read_header(path)
+    return headers
+
+
+def _pixels(headers: dict[Path, Header]) -> Pixels:
+    """Of files of one size: (N, 1, H, W) where all are grey, else (N, 3, H, W)."""
+    channels = 1 if all(header.is_grey for header in headers.values()) else 3
+    width, height = next(iter(headers.values())).size
+    images = np.empty((len(headers), channels, height, width), np.uint8)
+    read: list[Header] = []
+    for path, header in headers.items():
+        with _skipped_if_broken(path):
+            read_into(images[len(read)], path)
+            read.append(header)
+    if channels == 3 and all(header.is_grey for header in read):  # the coloured ones were broken
+        return np.ascontiguousarray(images[: len(read), :1])
+    return images[: len(read)]
+
+
+@contextmanager
+def _skipped_if_broken(path: Path) -> Iterator[None]:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except BROKEN_IMAGE as error:
+        yield
+    except UnreadableImage as error:
         log.warning("%s: skipped, not a readable image: %s", path, error)
-        return None
 
 
-def _as_nchw(array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], source: Path) -> Tensor:
+def _as_nchw(array: Pixels, source: Path) -> Tensor:
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise DataError(f"{source}: expected uint8 images, got {array.dtype} {array.shape}")
     images = torch.from_numpy(array.copy())

@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,24 @@ def test_colour_images_keep_their_channels(tmp_path: Path) -> None:
     assert torch.equal(images[1].permute(1, 2, 0), torch.from_numpy(pixels(6, 5, 3)))
 
 
+def test_one_colour_image_makes_a_folder_one_of_colour(tmp_path: Path) -> None:
+    write_images(tmp_path, (6, 5), (6, 5, 3), (6, 5))
+    images = load_images(tmp_path)
+    assert images.shape == (3, 3, 6, 5)
+    grey, colour = torch.from_numpy(pixels(6, 5)), torch.from_numpy(pixels(6, 5, 3))
+    assert torch.equal(images[0], grey.expand(3, 6, 5))
+    assert torch.equal(images[2].permute(1, 2, 0), colour)  # of class1
+
+
+def test_a_colour_image_that_is_broken_leaves_a_folder_grey(tmp_path: Path) -> None:
+    write_images(tmp_path, (16, 16), (16, 16, 3), (16, 16))
+    broken = tmp_path / "class1" / "1.png"
+    broken.write_bytes(spoiled(broken, "truncated.png"))
+    images = load_images(tmp_path)
+    assert images.shape == (2, 1, 16, 16)
+    assert images.is_contiguous()
+
+
 def test_transparency_is_dropped(tmp_path: Path) -> None:
     write_images(tmp_path, (6, 5, 4), (6, 5, 3))
     images = load_images(tmp_path)
@@ -129,13 +148,35 @@ def test_a_broken_image_is_skipped_and_named_in_the_log(
     assert "1 of 3 images skipped" in caplog.text
 
 
-@pytest.mark.parametrize("second", [(6, 6), (5, 6), (6, 5, 3)])
+def test_a_folder_of_broken_images_is_refused(tmp_path: Path) -> None:
+    write_images(tmp_path, (16, 16), (16, 16))
+    for path in tmp_path.rglob("*.png"):
+        path.write_bytes(spoiled(path, "truncated.png"))
+    assert f"{tmp_path}: no images that can be read" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (128, 128, 3)])
+def test_loading_a_folder_takes_the_memory_of_its_pixels(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    write_images(tmp_path, *[shape] * 40)
+    broken = tmp_path / "class0" / "0.png"
+    broken.write_bytes(spoiled(broken, "truncated.png"))
+    tracemalloc.start()
+    images = load_images(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(images) == 39
+    assert peak < 1.2 * images.nbytes
+
+
+@pytest.mark.parametrize("second", [(6, 6), (5, 6), (7, 5, 3)])
 def test_images_of_several_sizes_are_refused(tmp_path: Path, second: tuple[int, ...]) -> None:
     write_images(tmp_path, (6, 5), second)
     message = refusal(tmp_path)
     assert str(tmp_path) in message
-    assert "(6, 5)" in message
-    assert str(second) in message
+    assert "(5, 6)" in message
+    assert str((second[1], second[0])) in message
 
 
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Their labels, where there are any, as one int64 tensor (N,).
 import gzip
 import logging
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from models.image_file import SUFFIXES, Header, Pixels, UnreadableImage, read_he
 
 log = logging.getLogger(__name__)
 IDX_UINT8 = 0x08
+ODD_NAMED = 3  # files of another size than most that an error names
 
 
 class DataError(ValueError):
@@ -145,9 +147,7 @@ def _from_folder(folder: Path) -> Tensor:
     """Headers first, then each image's pixels into their place: memory holds them once."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     headers = _headers(paths)
-    sizes = {header.size for header in headers.values()}
-    if len(sizes) > 1:
-        raise DataError(f"{folder}: images of several sizes: {sorted(sizes)}")
+    _refuse_several_sizes(folder, headers)
     if not headers or not len(images := _pixels(headers)):
         raise DataError(f"{folder}: no images that can be read, no IDX files")
     if len(images) < len(paths):
@@ -161,6 +161,25 @@ def _headers(paths: list[Path]) -> dict[Path, Header]:
         with _skipped_if_broken(path):
             headers[path] = read_header(path)
     return headers
+
+
+def _refuse_several_sizes(folder: Path, headers: dict[Path, Header]) -> None:
+    """Raises DataError, which names the first files that are not of the most frequent size."""
+    sizes = Counter(header.size for header in headers.values())
+    if len(sizes) < 2:
+        return
+    usual, count = sizes.most_common(1)[0]
+    odd = [(path, header.size) for path, header in headers.items() if header.size != usual]
+    named = ", ".join(f"{path.relative_to(folder)} ({_by(size)})" for path, size in odd[:ODD_NAMED])
+    more = f" and {len(odd) - ODD_NAMED} more" if len(odd) > ODD_NAMED else ""
+    raise DataError(
+        f"{folder}: images of several sizes: {count} of {len(headers)} are {_by(usual)}"
+        f" (width x height), but not {named}{more}; resize or remove those"
+    )
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def _pixels(headers: dict[Path, Header]) -> Pixels:

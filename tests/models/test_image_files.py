@@ -171,12 +171,19 @@ def test_loading_a_folder_takes_the_memory_of_its_pixels(
 
 
 @pytest.mark.parametrize("second", [(6, 6), (5, 6), (7, 5, 3)])
-def test_images_of_several_sizes_are_refused(tmp_path: Path, second: tuple[int, ...]) -> None:
-    write_images(tmp_path, (6, 5), second)
+def test_an_image_of_another_size_is_named(tmp_path: Path, second: tuple[int, ...]) -> None:
+    write_images(tmp_path, (6, 5), second, (6, 5))
+    assert refusal(tmp_path) == (
+        f"{tmp_path}: images of several sizes: 2 of 3 are 5x6 (width x height),"
+        f" but not class1/1.png ({second[1]}x{second[0]}); resize or remove those"
+    )
+
+
+def test_of_many_images_of_other_sizes_the_first_are_named(tmp_path: Path) -> None:
+    write_images(tmp_path, *[(6, 5)] * 6, *[(6, side) for side in range(6, 11)])
     message = refusal(tmp_path)
-    assert str(tmp_path) in message
-    assert "(5, 6)" in message
-    assert str((second[1], second[0])) in message
+    assert "6 of 11 are 5x6" in message
+    assert "class0/10.png (10x6), class0/6.png (6x6), class0/8.png (8x6) and 2 more;" in message
 
 
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """One image file: what its header tells, and its pixels in eight bits.
 
-Transparency is dropped: what was hidden under it shows.
+Of an animation the first frame is read. Transparency is dropped: what was hidden under it shows.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # Pillow's four
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+BROKEN = (  # Pillow's four, and what AVIF, DDS (NotImplementedError) and TIFF raise besides
+    *(OSError, SyntaxError, ValueError, Image.DecompressionBombError),
+    *(RuntimeError, TypeError),
+)
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
@@ -32,7 +35,7 @@ class Header:
 def read_header(path: Path) -> Header:
     """Raises UnreadableImage."""
     with _opened(path) as image:
-        return Header(image.size, image.mode == "L")
+        return Header(image.size, _is_grey(image))
 
 
 def read_into(pixels: Pixels, path: Path) -> None:
@@ -52,3 +55,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except BROKEN as error:
         raise UnreadableImage(str(error)) from error
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode == "L"

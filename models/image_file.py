@@ -1,6 +1,7 @@
 """One image file: what its header tells, and its pixels in eight bits.
 
-Of an animation the first frame is read. Transparency is dropped: what was hidden under it shows.
+Levels of 16 bits are rounded to the nearest of 256; of an animation the first frame is
+read. Transparency is dropped: what was hidden under it shows.
 """
 
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ class Header:
 def read_header(path: Path) -> Header:
     """Raises UnreadableImage."""
     with _opened(path) as image:
+        if image.mode == "F":
+            raise ValueError("levels in floating point, which have no scale")
         return Header(image.size, _is_grey(image))
 
 
@@ -44,7 +47,8 @@ def read_into(pixels: Pixels, path: Path) -> None:
     Raises UnreadableImage; what `pixels` holds then is anything.
     """
     with _opened(path) as image:
-        levels = np.asarray(image.convert("L" if len(pixels) == 1 else "RGB"))
+        eight_bits = _in_eight_bits(image)
+        levels = np.asarray(eight_bits.convert("L" if len(pixels) == 1 else "RGB"))
         pixels[:] = np.moveaxis(np.atleast_3d(levels), -1, 0)
 
 
@@ -58,4 +62,19 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _is_grey(image: Image.Image) -> bool:
-    return image.mode == "L"
+    return image.mode == "L" or _is_wide(image)
+
+
+def _is_wide(image: Image.Image) -> bool:
+    """Grey of more than eight bits: mode I, of 32, or I;16 in one of its byte orders."""
+    return image.mode.startswith("I")
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """65535 becomes 255; Pillow would clip everything from 255 on."""
+    if not _is_wide(image):
+        return image
+    levels = np.asarray(image).astype(np.int64)
+    if levels.min() < 0 or levels.max() > 0xFFFF:
+        raise ValueError(f"levels of {levels.min()} ... {levels.max()} are not of 16 bits")
+    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # divided and rounded

@@ -4,9 +4,11 @@ import io
 import logging
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -23,6 +25,56 @@ def only(folder: Path) -> Pixels:
 def channels_last(image: Tensor) -> Pixels:
     pixels: Pixels = image.permute(1, 2, 0).squeeze(2).numpy()
     return pixels
+
+
+def words(height: int, width: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
+    """Levels of 16 bits, the darkest and the brightest among them."""
+    return np.linspace(0, 0xFFFF, height * width).astype(np.uint16).reshape(height, width)
+
+
+def deep(mode: str, levels: np.ndarray[Any, Any]) -> Image.Image:
+    """An image of a mode with more than eight bits."""
+    stored = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4", "F": "<f4"}[mode]
+    height, width = levels.shape
+    return Image.frombytes(mode, (width, height), levels.astype(stored).tobytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("a.png", "I;16"), ("a.tif", "I;16"), ("a.tiff", "I;16B"), ("a.tif", "I")],
+)
+def test_grey_of_16_bits_becomes_the_nearest_of_8(tmp_path: Path, name: str, mode: str) -> None:
+    levels = words(256, 300)
+    deep(mode, levels).save(tmp_path / name)
+    image = only(tmp_path)
+    assert np.array_equal(image, np.rint(levels / 257))
+    assert (image.min(), image.max()) == (0, 255)
+
+
+def test_grey_of_16_bits_among_colours_becomes_colour(tmp_path: Path) -> None:
+    deep("I;16", words(4, 5)).save(tmp_path / "a.png")
+    Image.fromarray(pixels(4, 5, 3)).save(tmp_path / "b.png")
+    images = load_images(tmp_path)
+    grey = torch.from_numpy(np.rint(words(4, 5) / 257).astype(np.uint8))
+    assert torch.equal(images[0], grey.expand(3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("mode", "level", "why"),
+    [("I", 0x10000, "0 ... 65536"), ("I", -1, "-1 ... 0"), ("F", 0.5, "floating point")],
+)
+def test_levels_without_a_known_scale_are_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str, level: float, why: str
+) -> None:
+    levels = np.zeros((4, 5))
+    levels[2, 2] = level
+    deep(mode, levels).save(tmp_path / "odd.tif")
+    deep("I;16", words(4, 5)).save(tmp_path / "whole.tif")
+    with caplog.at_level(logging.WARNING):
+        assert load_images(tmp_path).shape == (1, 1, 4, 5)
+    assert f"{tmp_path / 'odd.tif'}: skipped, not a readable image: levels" in caplog.text
+    assert why in caplog.text
+    assert "1 of 2 images skipped" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.tif", "a.tiff", "a.GIF"])

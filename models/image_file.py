@@ -1,7 +1,7 @@
 """One image file: what its header tells, and its pixels in eight bits.
 
-Levels of 16 bits are rounded to the nearest of 256; of an animation the first frame is
-read. Transparency is dropped: what was hidden under it shows.
+Levels of 16 bits are rounded to the nearest of 256; EXIF says which side is up; of an animation the
+first frame is read. Transparency is dropped: what was hidden under it shows.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
+from PIL.Image import Transpose
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 BROKEN = (  # Pillow's four, and what AVIF, DDS (NotImplementedError) and TIFF raise besides
     *(OSError, SyntaxError, ValueError, Image.DecompressionBombError),
     *(RuntimeError, TypeError),
 )
+TURNS = {  # orientation in EXIF: what undoes it
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
@@ -29,7 +39,7 @@ class UnreadableImage(ValueError):
 class Header:
     """What is known of an image before its pixels are decoded."""
 
-    size: tuple[int, int]  # width and height
+    size: tuple[int, int]  # width and height, the right way up
     is_grey: bool
 
 
@@ -38,7 +48,7 @@ def read_header(path: Path) -> Header:
     with _opened(path) as image:
         if image.mode == "F":
             raise ValueError("levels in floating point, which have no scale")
-        return Header(image.size, _is_grey(image))
+        return Header(_upright_size(image), _is_grey(image))
 
 
 def read_into(pixels: Pixels, path: Path) -> None:
@@ -47,7 +57,7 @@ def read_into(pixels: Pixels, path: Path) -> None:
     Raises UnreadableImage; what `pixels` holds then is anything.
     """
     with _opened(path) as image:
-        eight_bits = _in_eight_bits(image)
+        eight_bits = _in_eight_bits(_upright(image))
         levels = np.asarray(eight_bits.convert("L" if len(pixels) == 1 else "RGB"))
         pixels[:] = np.moveaxis(np.atleast_3d(levels), -1, 0)
 
@@ -78,3 +88,21 @@ def _in_eight_bits(image: Image.Image) -> Image.Image:
     if levels.min() < 0 or levels.max() > 0xFFFF:
         raise ValueError(f"levels of {levels.min()} ... {levels.max()} are not of 16 bits")
     return Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # divided and rounded
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As ImageOps.exif_transpose, which also writes EXIF anew, and fails where that cannot be."""
+    image.load()  # which turns a TIFF
+    turn = _turn(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Of a square without asking, as a PNG would decode itself to answer."""
+    if image.width == image.height or _turn(image) is None:
+        return image.size
+    return _upright(image).size
+
+
+def _turn(image: Image.Image) -> Transpose | None:
+    return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))

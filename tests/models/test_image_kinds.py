@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from models.data import load_images
 from tests.models.files import Pixels, pixels
+
+SIDEWAYS = 6  # the camera was held with its right side down
 
 
 def only(folder: Path) -> Pixels:
@@ -75,6 +77,59 @@ def test_levels_without_a_known_scale_are_skipped(
     assert f"{tmp_path / 'odd.tif'}: skipped, not a readable image: levels" in caplog.text
     assert why in caplog.text
     assert "1 of 2 images skipped" in caplog.text
+
+
+def turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 3), (6, 6, 3), (6, 5)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif", "a.jpg"])
+def test_images_stand_as_their_exif_says(
+    tmp_path: Path, name: str, orientation: int, shape: tuple[int, ...]
+) -> None:
+    image = Image.fromarray(pixels(*shape))
+    image.save(tmp_path / name, exif=turned(orientation), lossless=True)
+    with Image.open(tmp_path / name) as saved:
+        upright = np.asarray(ImageOps.exif_transpose(saved))
+    assert np.array_equal(only(tmp_path), upright)
+
+
+def test_a_camera_held_sideways(tmp_path: Path) -> None:
+    image = pixels(6, 5, 3)
+    Image.fromarray(image).save(tmp_path / "a.png", exif=turned(SIDEWAYS))
+    assert np.array_equal(only(tmp_path), np.rot90(image, -1))
+
+
+def with_exif_last(png: bytes) -> bytes:
+    """A PNG whose EXIF stands behind its pixels, as it may."""
+    start = png.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(png[start : start + 4])
+    trailer = png.index(b"IEND") - 4
+    return png[:start] + png[end:trailer] + png[start:end] + png[trailer:]
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 3), (6, 6, 3)])
+def test_exif_behind_the_pixels_counts(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    image, path = pixels(*shape), tmp_path / "a.png"
+    Image.fromarray(image).save(path, exif=turned(SIDEWAYS))
+    path.write_bytes(with_exif_last(path.read_bytes()))
+    assert np.array_equal(only(tmp_path), np.rot90(image, -1))
+
+
+def test_exif_that_cannot_be_written_anew_is_read(tmp_path: Path) -> None:
+    exif = turned(SIDEWAYS)
+    exif[ExifTags.Base.XResolution] = 72.0
+    number, text = (struct.pack(">HH", ExifTags.Base.XResolution, kind) for kind in (5, 2))
+    assert number in exif.tobytes()
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels(6, 5, 3)).save(path, exif=exif.tobytes().replace(number, text))
+    with Image.open(path) as saved, pytest.raises(TypeError):
+        ImageOps.exif_transpose(saved)
+    assert np.array_equal(only(tmp_path), np.rot90(pixels(6, 5, 3), -1))
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.tif", "a.tiff", "a.GIF"])

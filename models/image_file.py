@@ -58,6 +58,7 @@ def read_into(pixels: Pixels, path: Path) -> None:
     """
     with _opened(path) as image:
         eight_bits = _in_eight_bits(_upright(image))
+        eight_bits.info.pop("transparency", None)  # Pillow warns of a palette that loses it
         levels = np.asarray(eight_bits.convert("L" if len(pixels) == 1 else "RGB"))
         pixels[:] = np.moveaxis(np.atleast_3d(levels), -1, 0)
 
@@ -72,7 +73,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _is_grey(image: Image.Image) -> bool:
-    return image.mode == "L" or _is_wide(image)
+    if image.mode in ("P", "PA"):
+        palette = image.getpalette() or []
+        return palette[0::3] == palette[1::3] == palette[2::3]
+    return image.mode in ("1", "L", "LA") or _is_wide(image)
 
 
 def _is_wide(image: Image.Image) -> bool:

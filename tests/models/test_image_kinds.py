@@ -167,3 +167,62 @@ def test_a_file_broken_in_an_unusual_way_is_skipped(
     with caplog.at_level(logging.WARNING):
         assert len(load_images(tmp_path)) == 1
     assert f"{tmp_path / 'broken.png'}: skipped" in caplog.text
+
+
+def painted(indices: Pixels, palette: Pixels) -> Image.Image:
+    height, width = indices.shape
+    image = Image.frombytes("P", (width, height), indices.tobytes())
+    image.putpalette(palette.tobytes())
+    return image
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.bmp", "a.tif"])
+def test_a_palette_gives_its_colours(tmp_path: Path, name: str) -> None:
+    indices, palette = pixels(6, 5) % 16, pixels(16, 3)
+    painted(indices, palette).save(tmp_path / name)
+    assert np.array_equal(only(tmp_path), palette[indices])
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.bmp", "a.tif"])
+def test_a_palette_of_greys_is_grey(tmp_path: Path, name: str) -> None:
+    indices, greys = pixels(6, 5) % 16, pixels(16, 1)
+    painted(indices, greys.repeat(3, axis=1)).save(tmp_path / name)
+    assert np.array_equal(only(tmp_path), greys[indices, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "transparent"), [("a.png", 3), ("a.png", bytes(range(16))), ("a.gif", 3)]
+)
+def test_transparent_colours_of_a_palette_show(
+    tmp_path: Path, name: str, transparent: int | bytes
+) -> None:
+    indices, palette = pixels(6, 5) % 16, pixels(16, 3)
+    painted(indices, palette).save(tmp_path / name, transparency=transparent)
+    assert np.array_equal(only(tmp_path), palette[indices])
+
+
+def test_transparent_grey_is_grey(tmp_path: Path) -> None:
+    Image.fromarray(pixels(6, 5, 2)).save(tmp_path / "a.png")
+    assert np.array_equal(only(tmp_path), pixels(6, 5, 2)[..., 0])
+
+
+def test_one_bit_is_black_or_white(tmp_path: Path) -> None:
+    bits = pixels(6, 5) > 127
+    Image.fromarray(bits).save(tmp_path / "a.png")
+    assert np.array_equal(only(tmp_path), np.where(bits, 255, 0))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_ink_becomes_light(tmp_path: Path, name: str) -> None:
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / name)
+    red = np.broadcast_to(np.array([255, 0, 0]), (16, 16, 3))
+    assert np.abs(only(tmp_path) - red).max() <= 2  # JPEG rounds
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.webp", "a.tif"])
+def test_of_an_animation_the_first_frame_is_read(tmp_path: Path, name: str) -> None:
+    first, *others = (Image.fromarray(pixels(6, 5, 3) // 128 * shade) for shade in (250, 90, 10))
+    first.save(tmp_path / name, save_all=True, append_images=others, lossless=True)
+    with Image.open(tmp_path / name) as saved:
+        assert saved.n_frames == 3  # type: ignore[attr-defined]
+    assert np.array_equal(only(tmp_path), pixels(6, 5, 3) // 128 * 250)

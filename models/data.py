@@ -208,7 +208,8 @@ def _skipped_if_broken(path: Path) -> Iterator[None]:
 def _as_nchw(array: Pixels, source: Path) -> Tensor:
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise DataError(f"{source}: expected uint8 images, got {array.dtype} {array.shape}")
-    images = torch.from_numpy(array.copy())
-    if images.ndim == 3:  # (N, H, W)
-        return images[:, None]
-    return images.permute(0, 3, 1, 2).contiguous() if images.shape[-1] in (1, 3) else images
+    if array.ndim == 3:  # (N, H, W)
+        array = array[:, None]
+    elif array.shape[-1] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # copied only if it must be

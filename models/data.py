@@ -31,7 +31,8 @@ class DataError(ValueError):
 def load_images(source: Path, *, split: str = "train") -> Tensor:
     """Read `source`: an .npz file, an IDX file, a folder of IDX files, or a folder of images.
 
-    A folder of IDX files is searched for `{split}-images-idx3-ubyte[.gz]` (MNIST's names).
+    A folder of IDX files is searched for `{split}-images-idx3-ubyte[.gz]` (MNIST's names). A folder
+    of images is grey where all its files are, else RGB; `image_file` says how each kind is read.
     Returns uint8 (N, C, H, W). Raises DataError with a message that names the file.
     """
     if not source.exists():

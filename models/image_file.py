@@ -73,6 +73,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _is_grey(image: Image.Image) -> bool:
+    """Decodes an image with a palette, which Pillow tells only then."""
     if image.mode in ("P", "PA"):
         palette = image.getpalette() or []
         return palette[0::3] == palette[1::3] == palette[2::3]

@@ -6,6 +6,7 @@ Their labels, where there are any, as one int64 tensor (N,).
 import gzip
 import logging
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +15,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+
+from models.image_file import SUFFIXES, Header, Pixels, UnreadableImage, read_header, read_into
 
 log = logging.getLogger(__name__)
 IDX_UINT8 = 0x08
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # Pillow's four
+ODD_NAMED = 3  # files of another size than most that an error names
 
 
 class DataError(ValueError):
@@ -30,7 +31,8 @@ class DataError(ValueError):
 def load_images(source: Path, *, split: str = "train") -> Tensor:
     """Read `source`: an .npz file, an IDX file, a folder of IDX files, or a folder of images.
 
-    A folder of IDX files is searched for `{split}-images-idx3-ubyte[.gz]` (MNIST's names).
+    A folder of IDX files is searched for `{split}-images-idx3-ubyte[.gz]` (MNIST's names). A folder
+    of images is grey where all its files are, else RGB; `image_file` says how each kind is read.
     Returns uint8 (N, C, H, W). Raises DataError with a message that names the file.
     """
     if not source.exists():
@@ -82,7 +84,7 @@ def held_out(data: Path, test: Path | None = None) -> tuple[Path, str]:
     return test or data, "train" if test else "t10k"
 
 
-def read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def read_idx(path: Path) -> Pixels:
     """An IDX file of unsigned bytes (the MNIST format), gzipped or not."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -143,32 +145,72 @@ def _as_labels(array: np.ndarray[tuple[int, ...], np.dtype[Any]], source: Path) 
 
 
 def _from_folder(folder: Path) -> Tensor:
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    arrays = [a for a in map(_read_image, paths) if a is not None]
-    if not arrays:
-        raise DataError(f"{folder}: no images, no IDX files")
-    if len(arrays) < len(paths):
-        log.warning("%s: %d of %d images skipped", folder, len(paths) - len(arrays), len(paths))
-    shapes = {a.shape for a in arrays}
-    if len(shapes) > 1:
-        raise DataError(f"{folder}: images of several sizes: {sorted(shapes)}")
-    return _as_nchw(np.stack(arrays), folder)
+    """Headers first, then each image's pixels into their place: memory holds them once."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    headers = _headers(paths)
+    _refuse_several_sizes(folder, headers)
+    if not headers or not len(images := _pixels(headers)):
+        raise DataError(f"{folder}: no images that can be read, no IDX files")
+    if len(images) < len(paths):
+        log.warning("%s: %d of %d images skipped", folder, len(paths) - len(images), len(paths))
+    return torch.from_numpy(images)
 
 
-def _read_image(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
-    """Grey stays grey, everything else becomes RGB; a broken file is named and skipped."""
+def _headers(paths: list[Path]) -> dict[Path, Header]:
+    headers = {}
+    for path in paths:
+        with _skipped_if_broken(path):
+            headers[path] = read_header(path)
+    return headers
+
+
+def _refuse_several_sizes(folder: Path, headers: dict[Path, Header]) -> None:
+    """Raises DataError, which names the first files that are not of the most frequent size."""
+    sizes = Counter(header.size for header in headers.values())
+    if len(sizes) < 2:
+        return
+    usual, count = sizes.most_common(1)[0]
+    odd = [(path, header.size) for path, header in headers.items() if header.size != usual]
+    named = ", ".join(f"{path.relative_to(folder)} ({_by(size)})" for path, size in odd[:ODD_NAMED])
+    more = f" and {len(odd) - ODD_NAMED} more" if len(odd) > ODD_NAMED else ""
+    raise DataError(
+        f"{folder}: images of several sizes: {count} of {len(headers)} are {_by(usual)}"
+        f" (width x height), but not {named}{more}; resize or remove those"
+    )
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _pixels(headers: dict[Path, Header]) -> Pixels:
+    """Of files of one size: (N, 1, H, W) where all are grey, else (N, 3, H, W)."""
+    channels = 1 if all(header.is_grey for header in headers.values()) else 3
+    width, height = next(iter(headers.values())).size
+    images = np.empty((len(headers), channels, height, width), np.uint8)
+    read: list[Header] = []
+    for path, header in headers.items():
+        with _skipped_if_broken(path):
+            read_into(images[len(read)], path)
+            read.append(header)
+    if channels == 3 and all(header.is_grey for header in read):  # the coloured ones were broken
+        return np.ascontiguousarray(images[: len(read), :1])
+    return images[: len(read)]
+
+
+@contextmanager
+def _skipped_if_broken(path: Path) -> Iterator[None]:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except BROKEN_IMAGE as error:
+        yield
+    except UnreadableImage as error:
         log.warning("%s: skipped, not a readable image: %s", path, error)
-        return None
 
 
-def _as_nchw(array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], source: Path) -> Tensor:
+def _as_nchw(array: Pixels, source: Path) -> Tensor:
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise DataError(f"{source}: expected uint8 images, got {array.dtype} {array.shape}")
-    images = torch.from_numpy(array.copy())
-    if images.ndim == 3:  # (N, H, W)
-        return images[:, None]
-    return images.permute(0, 3, 1, 2).contiguous() if images.shape[-1] in (1, 3) else images
+    if array.ndim == 3:  # (N, H, W)
+        array = array[:, None]
+    elif array.shape[-1] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # copied only if it must be

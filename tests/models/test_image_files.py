@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from models.data import load_images
 from tests.models.files import pixels, refusal
 from tests.models.tiny import FASHION
+
+
+def traced(source: Path) -> tuple[Tensor, int]:
+    """Images, and the most bytes that numpy and Python held while they were loaded."""
+    load_images(source)  # Pillow imports what it needs when it needs it
+    tracemalloc.start()
+    try:
+        images = load_images(source)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return images, peak
 
 
 def test_an_archive_gives_its_images_and_not_its_labels() -> None:
@@ -36,6 +50,13 @@ def test_channels_come_first_whichever_way_they_are_stored(tmp_path: Path, chann
     assert images.is_contiguous()
     assert torch.equal(images, load_images(tmp_path / "first.npz"))
     assert torch.equal(images.permute(0, 2, 3, 1), torch.from_numpy(last))
+
+
+@pytest.mark.parametrize("shape", [(99, 256, 256), (33, 3, 256, 256), (99, 256, 256, 1)])
+def test_an_archive_takes_the_memory_of_its_pixels(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.savez(tmp_path / "a.npz", images=pixels(*shape))
+    images, peak = traced(tmp_path / "a.npz")
+    assert peak < 1.2 * images.nbytes
 
 
 @pytest.mark.parametrize(
@@ -92,6 +113,24 @@ def test_colour_images_keep_their_channels(tmp_path: Path) -> None:
     assert torch.equal(images[1].permute(1, 2, 0), torch.from_numpy(pixels(6, 5, 3)))
 
 
+def test_one_colour_image_makes_a_folder_one_of_colour(tmp_path: Path) -> None:
+    write_images(tmp_path, (6, 5), (6, 5, 3), (6, 5))
+    images = load_images(tmp_path)
+    assert images.shape == (3, 3, 6, 5)
+    grey, colour = torch.from_numpy(pixels(6, 5)), torch.from_numpy(pixels(6, 5, 3))
+    assert torch.equal(images[0], grey.expand(3, 6, 5))
+    assert torch.equal(images[2].permute(1, 2, 0), colour)  # of class1
+
+
+def test_a_colour_image_that_is_broken_leaves_a_folder_grey(tmp_path: Path) -> None:
+    write_images(tmp_path, (16, 16), (16, 16, 3), (16, 16))
+    broken = tmp_path / "class1" / "1.png"
+    broken.write_bytes(spoiled(broken, "truncated.png"))
+    images = load_images(tmp_path)
+    assert images.shape == (2, 1, 16, 16)
+    assert images.is_contiguous()
+
+
 def test_transparency_is_dropped(tmp_path: Path) -> None:
     write_images(tmp_path, (6, 5, 4), (6, 5, 3))
     images = load_images(tmp_path)
@@ -129,13 +168,39 @@ def test_a_broken_image_is_skipped_and_named_in_the_log(
     assert "1 of 3 images skipped" in caplog.text
 
 
-@pytest.mark.parametrize("second", [(6, 6), (5, 6), (6, 5, 3)])
-def test_images_of_several_sizes_are_refused(tmp_path: Path, second: tuple[int, ...]) -> None:
-    write_images(tmp_path, (6, 5), second)
+def test_a_folder_of_broken_images_is_refused(tmp_path: Path) -> None:
+    write_images(tmp_path, (16, 16), (16, 16))
+    for path in tmp_path.rglob("*.png"):
+        path.write_bytes(spoiled(path, "truncated.png"))
+    assert f"{tmp_path}: no images that can be read" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (128, 128, 3)])
+def test_loading_a_folder_takes_the_memory_of_its_pixels(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    write_images(tmp_path, *[shape] * 40)
+    broken = tmp_path / "class0" / "0.png"
+    broken.write_bytes(spoiled(broken, "truncated.png"))
+    images, peak = traced(tmp_path)
+    assert len(images) == 39
+    assert peak < 1.2 * images.nbytes
+
+
+@pytest.mark.parametrize("second", [(6, 6), (5, 6), (7, 5, 3)])
+def test_an_image_of_another_size_is_named(tmp_path: Path, second: tuple[int, ...]) -> None:
+    write_images(tmp_path, (6, 5), second, (6, 5))
+    assert refusal(tmp_path) == (
+        f"{tmp_path}: images of several sizes: 2 of 3 are 5x6 (width x height),"
+        f" but not class1/1.png ({second[1]}x{second[0]}); resize or remove those"
+    )
+
+
+def test_of_many_images_of_other_sizes_the_first_are_named(tmp_path: Path) -> None:
+    write_images(tmp_path, *[(6, 5)] * 6, *[(6, side) for side in range(6, 11)])
     message = refusal(tmp_path)
-    assert str(tmp_path) in message
-    assert "(6, 5)" in message
-    assert str(second) in message
+    assert "6 of 11 are 5x6" in message
+    assert "class0/10.png (10x6), class0/6.png (6x6), class0/8.png (8x6) and 2 more;" in message
 
 
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:

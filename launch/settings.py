@@ -60,8 +60,9 @@ def check_model(model: Path) -> None:
 
 
 def may_be_hub_id(model: Path) -> bool:
-    """owner/name, where no such folder exists; the worker asks the Hub."""
-    return not model.exists() and not model.is_absolute() and len(model.parts) == 2
+    """owner/name or owner/name@revision, and no folder of that name; the worker asks the Hub."""
+    repository = Path(str(model).partition("@")[0])  # a revision may have slashes: refs/pr/1
+    return not model.exists() and not model.is_absolute() and len(repository.parts) == 2
 
 
 def check_port(host: str, port: int) -> None:

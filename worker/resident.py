@@ -2,15 +2,16 @@
 
 import logging
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.hub import local_folder
+from models.hub import local_folder, parse_hub_id
 from models.plan import Plan
 from models.samplers import SAMPLERS, Sampler, SamplerName, own_sampler
-from protocol.messages import ModelInfo, SamplerInfo, SamplerSpec
+from protocol.messages import MODEL_NAME_PATTERN, ModelInfo, SamplerInfo, SamplerSpec
 from worker.examine import examine, sampling_net, settle
 from worker.fingerprint import Numerics, Precision
 from worker.runner import TorchRunner
@@ -19,6 +20,7 @@ from worker.settings import WorkerSettings
 log = logging.getLogger(__name__)
 EPS_ERROR = 0.02  # of a reduced precision, relative: more is another model
 STEPS_OF_SLOTS, STATES_BYTES = 8, 2**29
+NOT_IN_NAMES = re.compile(r"[^a-z0-9._-]+")  # MODEL_NAME_PATTERN's
 PLANS_KEPT = 256  # clients choose eta, clip and t freely: a plan of 1,000 steps has 72 kB
 
 
@@ -75,6 +77,7 @@ class ResidentModel:
 
 def load_resident(settings: WorkerSettings) -> ResidentModel:
     """Load, resolve the numerics, examine what they do. Raises CheckpointError or ValueError."""
+    name = model_name(settings.model)  # first: a download would be for nothing
     checkpoint = load_checkpoint(local_folder(settings.model))
     numerics = _settled(settings, checkpoint, settings.precision)
     finding = examine(checkpoint, numerics, settings.data_dir)
@@ -90,7 +93,7 @@ def load_resident(settings: WorkerSettings) -> ResidentModel:
         graphed=numerics.mode == "graph",
     )
     runner.measure()
-    model = ResidentModel(model_name(settings.model), checkpoint, numerics, runner)
+    model = ResidentModel(name, checkpoint, numerics, runner)
     if checkpoint.defaults.variance == "learned_range":
         log.warning("%s: its variances are not served; ddpm draws with fixed_small", model.name)
     log.info("model %s, engine %s: %s, %s", model.name, model.engine, numerics, finding)
@@ -98,9 +101,20 @@ def load_resident(settings: WorkerSettings) -> ResidentModel:
     return model
 
 
-def model_name(folder: Path) -> str:
-    """What a checkpoint is called in the service: its folder's name, or its id's last part."""
-    return folder.resolve().name.partition("@")[0]
+def model_name(model: Path) -> str:
+    """What a checkpoint is called in the service: its folder's name, or its id's last part.
+
+    In lower case, each run of other characters a "-", none of ".", "_" and "-" in front. Raises
+    ValueError where that is no name.
+    """
+    hub_id = parse_hub_id(model)
+    called = (Path(hub_id["repository"]) if hub_id else model.resolve()).name
+    name = NOT_IN_NAMES.sub("-", called.lower()).lstrip("._-")
+    if not re.fullmatch(MODEL_NAME_PATTERN, name):
+        raise ValueError(
+            f"{called!r} makes no model's name of 1 to 64 letters, digits, '.', '_', '-': rename it"
+        )
+    return name
 
 
 @lru_cache(maxsize=PLANS_KEPT)

@@ -1,5 +1,6 @@
 """From what a job asks for to the table that is run."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
 from models.sample import sample
 from models.schedule import linear_schedule
 from models.unet import UNet
-from protocol.messages import SamplerSpec
+from protocol.messages import MODEL_NAME_PATTERN, SamplerSpec
 from tests.conftest import TINY
 from worker.fingerprint import resolve
 from worker.resident import ResidentModel, load_resident, model_name
@@ -114,6 +115,41 @@ def test_a_network_that_tells_variances_is_served_without_them(
     assert off.abs().max() <= 1
 
 
-@pytest.mark.parametrize("named", ["models/tiny", "someone/tiny", "someone/tiny@main"])
-def test_a_model_is_called_as_its_folder_or_the_last_part_of_its_id(named: str) -> None:
-    assert model_name(Path(named)) == "tiny"
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("/srv/tiny", "tiny"),
+        ("someone/tiny", "tiny"),
+        ("someone/tiny@main", "tiny"),
+        ("someone/tiny@refs/pr/1", "tiny"),
+        ("google/DDPM-Church", "ddpm-church"),
+        ("/srv/Checkpoint", "checkpoint"),
+        ("/srv/My first model (2)", "my-first-model-2-"),
+        ("/srv/fl\u00e4che", "fl-che"),
+        ("/srv/_tiny@v2", "tiny-v2"),
+        ("/me@home/tiny_1.0", "tiny_1.0"),
+        ("/srv/" + 64 * "x", 64 * "x"),
+    ],
+)
+def test_a_model_is_called_as_its_folder_or_the_last_part_of_its_id(model: str, name: str) -> None:
+    assert model_name(Path(model)) == name
+    assert re.fullmatch(MODEL_NAME_PATTERN, name)
+
+
+@pytest.mark.parametrize("model", ["/srv/\u6a21\u578b", "/srv/..._", "/srv/" + 65 * "x", "/"])
+def test_a_name_that_no_model_can_have_is_refused_in_a_line_before_anything_is_loaded(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://unused")
+    settings = WorkerSettings(data_dir=tmp_path, model=Path(model), device="cpu")
+    with pytest.raises(ValueError, match="makes no model's name of 1 to 64") as refused:
+        load_resident(settings)  # a folder that is not there would be a CheckpointError
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_with_an_at_sign_is_called_by_all_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine" / "Tiny@2").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert model_name(Path("mine/Tiny@2")) == "tiny-2"

@@ -11,6 +11,7 @@ right and below, sines before cosines; they are UNetConfig's defaults.
 """
 
 import re
+from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
@@ -33,12 +34,24 @@ ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_
 PARTS = {"block": ("resnets", RESNET), "attn": ("attentions", ATTENTION)}
 MIDDLE = re.compile(r"(mid\.(block|attn)_\d)\.(\w+)\.(weight|bias)")
 LEVEL = re.compile(r"(down|up)\.(\d+)\.(block|attn)\.(\d+)\.(\w+)\.(weight|bias)")
+CONV1 = "down.{}.block.{}.conv1.weight"
+OPENAI, W86763777 = "openai/guided-diffusion and improved-diffusion", "w86763777/pytorch-ddpm"
+OTHER_LAYOUTS = {  # by how names begin that only they have
+    "input_blocks.": OPENAI,
+    "downblocks.": W86763777,
+    "net_model": W86763777,  # of its training checkpoints, which hold networks by name
+    "ema_model": W86763777,
+    "down_blocks.": "diffusers",
+}
 RESAMPLE = re.compile(r"(down|up)\.(\d+)\.(downsample|upsample)\.conv\.(weight|bias)")
 
 
 def diffusers_names(weights: dict[str, Tensor], *, levels: int) -> dict[str, Tensor]:
-    """The same tensors under UNet2DModel's names. An unknown name is kept, for a strict load."""
-    renamed = {_renamed(name, levels): tensor for name, tensor in weights.items()}
+    """The same tensors under UNet2DModel's names; an unknown name is kept.
+
+    Raises ValueError where two names mean the same.
+    """
+    renamed = under_new_names(weights, lambda name: _renamed(name, levels))
     return {
         name: tensor.flatten(1) if ".attentions." in name and tensor.ndim > 1 else tensor
         for name, tensor in renamed.items()
@@ -47,19 +60,47 @@ def diffusers_names(weights: dict[str, Tensor], *, levels: int) -> dict[str, Ten
 
 def config_of(weights: dict[str, Tensor], *, sample_size: int) -> UNetConfig:
     """What the network was, from names and shapes. Raises ValueError: not this layout."""
+    refuse_other_layouts(weights)
     widths = list[int]()
-    while f"down.{len(widths)}.block.0.conv1.weight" in weights:
-        widths.append(weights[f"down.{len(widths)}.block.0.conv1.weight"].shape[0])
+    while (conv1 := CONV1.format(len(widths), 0)) in weights:
+        widths.append(_kernel(weights, conv1)[0])
     if not widths or "conv_in.weight" not in weights:
-        raise ValueError("no names like down.0.block.0.conv1.weight: another layout")
+        raise ValueError(f"no names like {CONV1.format(0, 0)}: another layout")
+    channels = _kernel(weights, "conv_in.weight")[1]
     return UNetConfig(
         sample_size=sample_size,
-        in_channels=weights["conv_in.weight"].shape[1],
-        out_channels=weights["conv_in.weight"].shape[1],
+        in_channels=channels,
+        out_channels=channels,
         block_out_channels=tuple(widths),
-        layers_per_block=sum(f"down.0.block.{j}.conv1.weight" in weights for j in range(99)),
+        layers_per_block=sum(CONV1.format(0, j) in weights for j in range(99)),
         attention=tuple(f"down.{i}.attn.0.q.weight" in weights for i in range(len(widths))),
     )
+
+
+def refuse_other_layouts(names: Iterable[object]) -> None:
+    """Raises ValueError naming whose layout it is, where these names tell."""
+    for name in names:
+        for beginning, whose in OTHER_LAYOUTS.items():
+            if str(name).startswith(beginning):
+                raise ValueError(f"{name!r} is of {whose}: another layout, not converted")
+
+
+def under_new_names(weights: dict[str, Tensor], rename: Callable[[str], str]) -> dict[str, Tensor]:
+    """The same tensors, renamed. Raises ValueError where two of them would have one name."""
+    old_names = dict[str, str]()
+    for name in weights:
+        first = old_names.setdefault(rename(name), name)
+        if first != name:
+            raise ValueError(f"{first!r} and {name!r}: one tensor under two names")
+    return {new: weights[old] for new, old in old_names.items()}
+
+
+def _kernel(weights: dict[str, Tensor], name: str) -> tuple[int, ...]:
+    """The shape (C_out, C_in, h, w) of a convolution. Raises ValueError where it is none."""
+    shape = tuple(weights[name].shape)
+    if len(shape) != 4 or not all(shape):
+        raise ValueError(f"{name}: {shape} is no convolution's shape")
+    return shape
 
 
 def _renamed(name: str, levels: int) -> str:
@@ -73,8 +114,8 @@ def _renamed(name: str, levels: int) -> str:
     if found := MIDDLE.fullmatch(name):
         place, kind, part, suffix = found.groups()
         return f"{FIXED.get(place, place)}.{PARTS[kind][1].get(part, part)}.{suffix}"
-    stem, _, suffix = name.rpartition(".")
-    return f"{FIXED.get(stem, stem)}.{suffix}"
+    stem, dot, suffix = name.rpartition(".")
+    return f"{FIXED.get(stem, stem)}{dot}{suffix}"
 
 
 def _block(way: str, level: int, levels: int) -> str:

@@ -1,13 +1,15 @@
-"""What several files of this folder use: a few garments, a checkpoint on disk."""
+"""What several files of this folder use: a few garments, a checkpoint on disk, a port's net."""
 
 from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor
 
 from models.checkpoint import save_checkpoint
 from models.data import load_images
 from models.schedule import linear_schedule
+from tests.models.ported_net import PortedNet
 from tests.models.tiny import FASHION, tiny_config, tiny_net
 
 
@@ -28,3 +30,10 @@ def folder(tmp_path: Path) -> Path:
         card={"name": "tiny", "licence": "none"},
     )
     return tmp_path / "ours"
+
+
+@pytest.fixture(scope="session")
+def ported() -> PortedNet:
+    """A network in the layout of the paper's PyTorch ports."""
+    torch.manual_seed(3)
+    return PortedNet().eval()

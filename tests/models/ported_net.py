@@ -2,11 +2,19 @@
 checkpoint is held to. Slow, small, nothing shared with models/."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+
+Weights = dict[str, Tensor]
+
+
+def saved(path: Path, content: Any) -> Path:
+    torch.save(content, path)
+    return path
 
 
 def norm(channels: int) -> nn.GroupNorm:

@@ -1,6 +1,6 @@
 """Other layouts -> diffusers' folder, checked after writing.
 
-    python -m models.convert SRC DST --size 32 [--variance fixed_large] [--weights training]
+    python -m models.convert SRC DST --size 32 [--variance fixed_large] [--weights training] ...
 
 SRC is a file in the layout of the PyTorch ports of the paper's own networks (pesser/
 pytorch_diffusion and ermongroup/ddim): tensors by name, or ermongroup's training checkpoint, a list
@@ -25,6 +25,7 @@ from models.faults import one_line
 from models.pesser import config_of, diffusers_names, refuse_other_layouts, under_new_names
 from models.plan import FixedVariance
 from models.schedule import NoiseSchedule, linear_schedule
+from models.schedule_flags import add_schedule_flags, schedule_of
 from models.unet import UNet, UNetConfig
 from models.weights import parse_weights, tensors_of, unpickled
 from models.whole_folder import whole_folder
@@ -148,6 +149,7 @@ def main(argv: list[str] | None = None) -> int:
             args.source,
             args.target,
             size=args.size,
+            schedule=schedule_of(args),
             variance=args.variance,
             ema=args.weights == "ema",
         )
@@ -158,7 +160,8 @@ def main(argv: list[str] | None = None) -> int:
     numbers = sum(tensor.numel() for tensor in tensors)
     sys.stdout.write(
         f"{args.target}: {len(tensors)} tensors, {numbers:,} parameters, "
-        f"read back and equal; sha256 {done.sha256}\n"
+        f"{done.schedule.name} schedule of {done.schedule.T} steps, read back and equal; "
+        f"sha256 {done.sha256}\n"
     )
     return 0
 
@@ -170,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, required=True, help="height and width of an image")
     parser.add_argument("--variance", choices=get_args(FixedVariance), default="fixed_small")
     parser.add_argument("--weights", choices=("ema", "training"), default="ema")
+    add_schedule_flags(parser)
     return parser
 
 

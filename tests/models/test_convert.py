@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from models.checkpoint import load_checkpoint
 from models.convert import convert, main
 from models.pesser import config_of, diffusers_names
+from models.schedule import NoiseSchedule, cosine_schedule, linear_schedule, sigmoid_schedule
 from tests.models.peer import diffusers
 from tests.models.ported_net import PortedNet, Weights, saved
 
@@ -105,3 +107,53 @@ def test_tensors_that_share_memory_are_converted(tmp_path: Path, ported: PortedN
     source = saved(tmp_path / "m.pt", weights)
     read = convert(source, tmp_path / "converted", size=8).net.state_dict()
     assert torch.equal(read["conv_norm_out.bias"], weights["norm_out.bias"])
+
+
+SCHEDULES: dict[str, NoiseSchedule] = {
+    "": linear_schedule(),
+    "--timesteps 4000": linear_schedule(4000),
+    "--beta-start 0.001 --beta-end 0.01": linear_schedule(start=0.001, end=0.01),
+    "--schedule cosine --timesteps 40": cosine_schedule(40),
+    "--schedule sigmoid --beta-end 0.03": sigmoid_schedule(end=0.03),
+}
+
+
+@pytest.mark.parametrize("flags", SCHEDULES)
+def test_the_schedule_that_was_trained_with_can_be_told(
+    tmp_path: Path, ported: PortedNet, flags: str
+) -> None:
+    source = saved(tmp_path / "m.pt", ported.state_dict())
+    assert main([str(source), str(tmp_path / "out"), "--size", "8", *flags.split()]) == 0
+    read = load_checkpoint(tmp_path / "out").schedule
+    assert read.name == SCHEDULES[flags].name
+    assert np.array_equal(read.beta, SCHEDULES[flags].beta)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--timesteps 0", "--timesteps: Input should be greater than or equal to 1"),
+        ("--timesteps 100001", "--timesteps: Input should be less than or equal to 100000"),
+        ("--timesteps 20000", "--timesteps with these betas: they leave no signal in x_T"),
+        ("--beta-start 0", "--beta-start: Input should be greater than 0"),
+        ("--beta-end 1", "--beta-end: Input should be less than 1"),
+        ("--schedule sigmoid --beta-end nan", "--beta-end: Input should be a finite number"),
+        ("--schedule cosine --beta-end 0.02", "--beta-end: the cosine schedule has no use for it"),
+    ],
+)
+def test_what_no_schedule_can_be_is_refused_by_its_flag(
+    tmp_path: Path, flags: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tmp_path / "m.pt"), str(tmp_path / "out"), "--size", "8", *flags.split()]
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(said)
+    assert told.count("\n") == 1
+
+
+def test_a_schedule_that_is_not_ours_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "m.pt"), str(tmp_path), "--size", "8", "--schedule", "quad"])
+    assert "--schedule: invalid choice: 'quad'" in capsys.readouterr().err

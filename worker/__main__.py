@@ -51,7 +51,7 @@ def _work(settings: WorkerSettings, redis: Redis) -> int:
         worker.work(logging_level="WARNING")
     except (CheckpointError, ValueError) as error:
         log.error("cannot start: %s", error)
-        Registry(redis).cannot_start(f"{settings.model}: {error}")
+        _tell(redis, f"{settings.model}: {error}")
         return EXIT_BAD_SETTINGS
     except RedisError as error:
         if not passes(error):
@@ -59,6 +59,16 @@ def _work(settings: WorkerSettings, redis: Redis) -> int:
         log.error("cannot start while Redis is in trouble: %s", error)
         return EXIT_REDIS
     return EXIT_FAULT if worker.service.faulted else 0
+
+
+def _tell(redis: Redis, why: str) -> None:
+    """To the API, where there is a Redis: a name is refused before one is asked for anything."""
+    try:
+        Registry(redis).cannot_start(why)
+    except RedisError as error:
+        if not passes(error):
+            raise
+        log.warning("Redis is in trouble and keeps no reason: %s", error)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from models.checkpoint import Checkpoint, load_checkpoint
+from models.diffusers_config import CheckpointError
 from models.hub import local_folder, parse_hub_id
 from models.plan import Plan
 from models.samplers import SAMPLERS, Sampler, SamplerName, own_sampler
@@ -105,13 +106,13 @@ def model_name(model: Path) -> str:
     """What a checkpoint is called in the service: its folder's name, or its id's last part.
 
     In lower case, each run of other characters a "-", none of ".", "_" and "-" in front. Raises
-    ValueError where that is no name.
+    CheckpointError where that is no name.
     """
     hub_id = parse_hub_id(model)
     called = (Path(hub_id["repository"]) if hub_id else model.resolve()).name
     name = NOT_IN_NAMES.sub("-", called.lower()).lstrip("._-")
     if not re.fullmatch(MODEL_NAME_PATTERN, name):
-        raise ValueError(
+        raise CheckpointError(
             f"{called!r} makes no model's name of 1 to 64 letters, digits, '.', '_', '-': rename it"
         )
     return name

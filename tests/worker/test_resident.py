@@ -1,6 +1,9 @@
 """From what a job asks for to the table that is run."""
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from redis import Redis
 
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.diffusers_config import CheckpointError
 from models.diffusers_scheduler import SamplingDefaults
 from models.pixels import to_uint8
 from models.plan import Plan, ddim_plan, ddpm_plan, dpmpp_2m_plan
@@ -17,7 +22,8 @@ from models.sample import sample
 from models.schedule import linear_schedule
 from models.unet import UNet
 from protocol.messages import MODEL_NAME_PATTERN, SamplerSpec
-from tests.conftest import TINY
+from protocol.registry import Registry
+from tests.conftest import TINY, RedisServer
 from worker.fingerprint import resolve
 from worker.resident import ResidentModel, load_resident, model_name
 from worker.row import Ticket
@@ -142,9 +148,29 @@ def test_a_name_that_no_model_can_have_is_refused_in_a_line_before_anything_is_l
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://unused")
     settings = WorkerSettings(data_dir=tmp_path, model=Path(model), device="cpu")
-    with pytest.raises(ValueError, match="makes no model's name of 1 to 64") as refused:
-        load_resident(settings)  # a folder that is not there would be a CheckpointError
+    with pytest.raises(CheckpointError, match="makes no model's name of 1 to 64") as refused:
+        load_resident(settings)  # and not "missing", of a folder that is not there
     assert "\n" not in str(refused.value)
+
+
+def test_a_worker_of_no_name_leaves_with_2_whether_or_not_there_is_a_redis_to_tell(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    for url in (redis_server.url, "redis://127.0.0.1:1"):
+        environment = {"REDIS_URL": url, "WORKER_MODEL": "/srv/\u6a21\u578b"}
+        left = subprocess.run(
+            [sys.executable, "-m", "worker"],
+            env=os.environ | environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert left.returncode == 2, left.stderr
+        assert "makes no model's name" in left.stderr
+        assert "Traceback" not in left.stderr
+    fault = Registry(redis).start_fault()
+    assert fault is not None
+    assert fault.startswith("/srv/\u6a21\u578b: ")
 
 
 def test_a_folder_with_an_at_sign_is_called_by_all_of_its_name(

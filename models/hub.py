@@ -5,6 +5,7 @@ tag or commit. HF_HOME, HF_TOKEN and HF_HUB_OFFLINE mean what they always do; wi
 cache answers alone, whoever filled it.
 """
 
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,8 @@ DESCRIPTION = (
 
 def parse_hub_id(model: Path) -> re.Match[str] | None:
     """Its `repository` and `revision`; None where it is a folder, or can only be one."""
-    return None if model.exists() else HUB_ID.fullmatch(model.as_posix())
+    there = os.path.exists(model)  # no error where the name is too long for any folder
+    return None if there else HUB_ID.fullmatch(model.as_posix())
 
 
 def local_folder(model: Path) -> Path:

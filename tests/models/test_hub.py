@@ -156,7 +156,19 @@ def test_a_folder_that_exists_is_never_looked_up(
 
 
 @pytest.mark.parametrize(
-    "name", ["nowhere", "/a/b", "a/b/c", "../a", "a/.b", "a/b@", "a/b@../c", "a/b@c/..", "a/b/c@d"]
+    "name",
+    [
+        256 * "x",
+        "nowhere",
+        "/a/b",
+        "a/b/c",
+        "../a",
+        "a/.b",
+        "a/b@",
+        "a/b@../c",
+        "a/b@c/..",
+        "a/b/c@d",
+    ],
 )
 def test_what_is_no_id_is_left_to_be_refused_as_a_folder(name: str) -> None:
     assert local_folder(Path(name)) == Path(name)

@@ -142,7 +142,9 @@ def test_a_model_is_called_as_its_folder_or_the_last_part_of_its_id(model: str, 
     assert re.fullmatch(MODEL_NAME_PATTERN, name)
 
 
-@pytest.mark.parametrize("model", ["/srv/\u6a21\u578b", "/srv/..._", "/srv/" + 65 * "x", "/"])
+@pytest.mark.parametrize(
+    "model", ["/srv/\u6a21\u578b", "/srv/..._", "/srv/" + 65 * "x", 256 * "x", "/"]
+)
 def test_a_name_that_no_model_can_have_is_refused_in_a_line_before_anything_is_loaded(
     tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

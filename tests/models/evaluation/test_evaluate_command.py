@@ -14,6 +14,7 @@ from models.checkpoint import save_checkpoint
 from models.data import load_images, load_labels
 from models.evaluate import main
 from models.evaluation.classifier import Kind, accuracy, load_classifier
+from models.evaluation.page import fids
 from models.schedule import linear_schedule
 from tests.models.evaluation.test_classifier import saved
 from tests.models.tiny import tiny_config, tiny_net
@@ -91,6 +92,19 @@ def test_a_run_leaves_report_page_and_images(
     assert told.startswith("# tiny\n")
     assert report["extractor"]["sha256"] in told
     assert f"{report['distances']['fid_test']:.4g}" in told
+    floor = report["floors"]["fid_n_train_against_test"]
+    assert f"| fid n train against test | {floor:.4g} (24 against 60 images) |" in told
+    assert f"(24 real ones {floor:.2g})" in fids(report)
+
+
+def test_floors_of_fewer_images_than_were_drawn_say_so(
+    evaluation: Evaluation, folder: Path
+) -> None:
+    assert evaluation.run(folder, n="70") == 0
+    floor = evaluation.report["floors"]["fid_train_against_n_test"]
+    told = (evaluation.out / "report.md").read_text()
+    assert f"| fid train against n test | {floor:.4g} (200 against 60 images) |" in told
+    assert f"(60 real ones {floor:.2g})" in fids(evaluation.report)
 
 
 def test_a_second_run_draws_nothing_and_finds_the_same(

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.arguments import expect_device
 from models.data import DataError, held_out, labels_of, load_images, load_labels
 from models.evaluation.classifier import BATCH, Kind, accuracy, train_classifier
 from models.progress import tracked
@@ -31,12 +32,13 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.write(json.dumps(report, allow_nan=False) + "\n")
     return 0
 
 
 def score(args: argparse.Namespace) -> dict[str, Any]:
     """Train three, ask all about the test images. Raises ValueError for what does not fit."""
+    expect_device(args.device)
     if args.steps < 1:
         raise ValueError(f"--steps: must be positive, got {args.steps}")
     classes = int(load_labels(args.data).max()) + 1

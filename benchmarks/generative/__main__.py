@@ -11,6 +11,7 @@ report.json, report.md and grids.png; progress on stderr; the last line of stdou
 import argparse
 import json
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from benchmarks.generative.ddpm import Ddpm, Shipped
 from benchmarks.generative.gan import Gan
 from benchmarks.generative.report import draw_grids, table
 from benchmarks.generative.vae import Vae
+from models.arguments import expect_device
 from models.checkpoint import load_checkpoint
 from models.data import DataError, held_out, load_images
 from models.evaluate import CLASSIFIER
@@ -45,12 +47,15 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.write(json.dumps(report, allow_nan=False) + "\n")
     return 0
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Train, draw, judge, write; the report. Raises ValueError saying what does not fit."""
+    expect_device(args.device)
+    if not 0.0 <= args.seconds < math.inf:
+        raise ValueError(f"--seconds: must be a finite number, got {args.seconds}")
     extract = extractor_at(args.extractor, device=args.device)
     source, split = held_out(args.data, args.test)
     train_pixels, test_pixels = load_images(args.data), load_images(source, split=split)
@@ -80,7 +85,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "floors": floors(judged.train, judged.test, args.n),
         "contestants": [row | judged.of(drawn[row["key"]]) for row in rows],
     }
-    (args.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (args.out / "report.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
     (args.out / "report.md").write_text(table(report))
     draw_grids(args.out / "grids.png", drawn, TITLES)
     return report

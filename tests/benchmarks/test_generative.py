@@ -221,6 +221,8 @@ def test_committed_reports_have_the_floors_of_today(path: Path) -> None:
         (["--test", str(FASHION)], "--test: images of (1, 28, 28), not (1, 8, 8)"),
         (["--config", "fashion-mnist"], "--config: fashion-mnist is not for images of (1, 8, 8)"),
         (["--shipped", "nowhere"], "nowhere"),
+        (["--device", "bogus"], "--device: bogus: "),
+        (["--seconds", "nan"], "--seconds: must be a finite number"),
     ],
     ids=str,
 )

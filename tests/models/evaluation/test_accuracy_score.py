@@ -65,6 +65,8 @@ def test_as_many_are_taken_from_everywhere() -> None:
         (150, torch.arange(150) % 4, [], "labels are 0 ... 3, not 3 kinds"),
         (150, torch.arange(150) % 3, ["--steps", "0"], "--steps: must be positive"),
         (150, torch.arange(150) % 3, ["--data", "nowhere.npz"], "nowhere.npz"),
+        (150, torch.arange(150) % 3, ["--device", "bogus"], "--device: bogus: "),
+        (150, torch.arange(150) % 3, ["--device", "cuda:99"], "--device: cuda:99: "),
     ],
 )
 def test_what_cannot_be_scored_is_refused_in_one_line(

@@ -1,16 +1,18 @@
 """`python -m models.evaluate`, whole, on a tiny network and few images."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
-from models.checkpoint import save_checkpoint
+from models.bits_per_dim import likelihood
+from models.checkpoint import load_checkpoint, save_checkpoint
 from models.data import load_images, load_labels
 from models.evaluate import main
 from models.evaluation.classifier import Kind, accuracy, load_classifier
@@ -123,6 +125,34 @@ def test_bits_per_dim_come_with_it_where_asked(evaluation: Evaluation, folder: P
     found = evaluation.report["bits_per_dim"]
     assert (found["images"], found["timesteps"]) == (4, 5)
     assert found["total"] > 0.0
+    assert found["classes"] == "none"
+
+
+@pytest.mark.parametrize(("labels", "classes"), [(True, "of the data"), (False, "none")])
+def test_bits_per_dim_are_by_class_where_model_and_data_know_them(
+    evaluation: Evaluation, tmp_path: Path, garments: Tensor, labels: bool, classes: str
+) -> None:
+    told: dict[str, Any] = {"labels": np.arange(60) % 3} if labels else {}
+    np.savez(tmp_path / "test.npz", images=garments[200:260].numpy(), **told)
+    model = by_class(tmp_path / "kinds", KINDS)
+    assert evaluation.run(model, **{"bits-per-dim": "4", "timesteps": "5"}) == 0
+    expected = likelihood(
+        load_checkpoint(model),
+        garments[200:204],
+        labels=torch.arange(4) % 3 if labels else None,
+        timesteps=5,
+    )
+    assert evaluation.report["bits_per_dim"] == asdict(expected)
+    assert expected.classes == classes
+
+
+def test_the_bits_of_one_image_have_no_scatter_and_make_no_nan(
+    evaluation: Evaluation, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluation.run(folder, **{"bits-per-dim": "1", "timesteps": "5"}) == 0
+    assert evaluation.report["bits_per_dim"]["standard_error"] is None
+    for text in (capsys.readouterr().out, (evaluation.out / "report.json").read_text()):
+        assert "NaN" not in text
 
 
 def test_images_by_class_carry_their_labels_and_are_judged_by_them(
@@ -149,6 +179,11 @@ def test_an_extractor_of_other_classes_is_no_judge_of_labels(
         ({"n": "3"}, "--n: 3 images; needs 4 at least"),
         ({"batch": "0"}, "--batch: must be positive"),
         ({"steps": "1001"}, "steps"),
+        ({"timesteps": "1"}, "--timesteps: must be between 2 and 1000, got 1"),
+        ({"timesteps": "1001"}, "--timesteps: must be between 2 and 1000, got 1001"),
+        ({"bits-per-dim": "-1"}, "--bits-per-dim: must be 0 at least, got -1"),
+        ({"device": "bogus"}, "--device: bogus: "),
+        ({"device": "cuda:99"}, "--device: cuda:99: "),
         ({"guidance": "2"}, "guidance: the model knows no classes"),
         ({"data": "nowhere.npz"}, "nowhere.npz: no such file"),
         ({"extractor": "nowhere"}, "nowhere: neither a classifier's folder nor a TorchScript"),

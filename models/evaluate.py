@@ -74,7 +74,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         "n": args.n,
         "rounding": ROUNDING,
         "data": str(args.data),
-        "recipe": asdict(recipe_of(args)),
+        "recipe": drawing.told,
         "extractor": extract.told | {"features": generated.features.values.shape[1]},
         "distances": distances(generated, known, unseen),
         "floors": floors(known, unseen, args.n),

@@ -31,6 +31,7 @@ from models.evaluate import CLASSIFIER
 from models.evaluation.distances import NEIGHBOURS
 from models.evaluation.extractor import Extractor, extractor_at
 from models.evaluation.measure import Images, distances, floors, histogram
+from models.plan import REVISION
 from models.train_config import read_config
 
 SHIPPED = Path("models/pretrained/fashion-mnist")
@@ -149,9 +150,12 @@ class Judge:
 
 
 def settle(args: argparse.Namespace, shape: tuple[int, int, int]) -> None:
-    """Keep what decides how they learn. Raises ValueError for a folder of another contest."""
+    """Keep what decides how they learn and draw.
+
+    Raises ValueError for a folder of another contest.
+    """
     kept = args.out / "contest.json"
-    wanted = {"data": str(args.data), "shape": list(shape), "seed": args.seed}
+    wanted = {"data": str(args.data), "shape": list(shape), "seed": args.seed, "revision": REVISION}
     told = json.dumps(wanted | {"config": args.config, "steps": args.steps})
     args.out.mkdir(parents=True, exist_ok=True)
     if kept.exists() and kept.read_text() != told:

@@ -16,23 +16,16 @@ from benchmarks.generative.__main__ import main
 from benchmarks.generative.contest import Contestant, draw, train
 from benchmarks.generative.ddpm import Ddpm
 from benchmarks.generative.gan import Gan
-from benchmarks.generative.report import table
 from benchmarks.generative.vae import Vae
 from models.data import batches, load_images
 from models.evaluation.classifier import Kind
-from models.evaluation.measure import floors
 from tests.models.conftest import folder as folder
 from tests.models.evaluation.test_classifier import saved
-from tests.models.evaluation.test_measure import images as of_noise
 from tests.models.runs import tiny_run
 from tests.models.test_train_config import TOML
 from tests.models.tiny import FASHION
 
 SHAPE = (1, 8, 8)
-RESULTS = [
-    *Path("benchmarks/results").glob("evaluation-*.json"),
-    *Path("benchmarks/results").glob("generative-*.json"),
-]
 MAKERS: dict[str, Callable[[], Contestant]] = {
     "gan": lambda: Gan(SHAPE, seed=0, device="cpu"),
     "vae": lambda: Vae(SHAPE, seed=0, device="cpu"),
@@ -70,6 +63,22 @@ def test_an_image_is_drawn_by_its_index_whatever_its_batch(name: str, images: Te
     assert (many.shape, many.dtype) == ((3, *SHAPE), torch.uint8)
     assert (many[2].int() - one[0].int()).abs().max() <= 1
     assert not torch.equal(many[0], many[1])
+
+
+def spoiled(state: Any) -> Any:
+    """The same state, all of it NaN."""
+    if isinstance(state, dict):
+        return {key: spoiled(value) for key, value in state.items()}
+    floats = isinstance(state, Tensor) and state.is_floating_point()
+    return torch.full_like(state, torch.nan) if floats else state
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_who_has_come_to_nothing_but_nan_draws_no_image(name: str, images: Tensor) -> None:
+    contestant = stepped(MAKERS[name](), images, 1)
+    contestant.load_state_dict(spoiled(contestant.state_dict()))
+    with pytest.raises(ValueError, match="image 5: not finite"):
+        contestant.draw([5, 6])
 
 
 def test_the_vae_goes_down_its_bound(images: Tensor) -> None:
@@ -180,37 +189,6 @@ def test_the_last_line_is_the_report_and_the_same_again_on_a_second_run(
     again = json.loads(capsys.readouterr().out)
     for before, after in zip(report["contestants"], again["contestants"], strict=True):
         assert {**before, "draw_s": 0} == {**after, "draw_s": 0}, "nothing was trained or drawn"
-
-
-FLOORS = ("fid_train_against_n_test", "fid_n_train_against_test")
-
-
-def floor_cells(n: int) -> dict[str, str]:
-    """The last row by its columns, and what they may hold; of 300 training and 100 test images."""
-    found = floors(of_noise(300, 0), of_noise(100, 1), n)
-    head, *_, last = table({"n": n, "floors": found, "contestants": []}).splitlines()
-    row = zip(*([cell.strip() for cell in line.split("|")] for line in (head, last)), strict=True)
-    return dict(row) | {name: f"{found[name]:.2f}" for name in FLOORS}
-
-
-def test_floors_stand_in_the_columns_whose_figures_they_bound() -> None:
-    cells = floor_cells(40)
-    assert cells["FID, test"] == cells["fid_n_train_against_test"]
-    assert cells["FID, train"] == cells["fid_train_against_n_test"]
-    assert cells["FID, test"] != cells["FID, train"]
-
-
-def test_a_floor_of_fewer_images_than_were_drawn_says_so() -> None:
-    cells = floor_cells(200)
-    assert cells["FID, test"] == cells["fid_n_train_against_test"]
-    assert cells["FID, train"] == cells["fid_train_against_n_test"] + " (of 100)"
-
-
-@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
-def test_committed_reports_have_the_floors_of_today(path: Path) -> None:
-    found = json.loads(path.read_text())["floors"]
-    assert found.keys() == floors(of_noise(300, 0), of_noise(100, 1), 40).keys()
-    assert found["images"]["fid_n_train_against_test"] == [2000, 10_000]
 
 
 @pytest.mark.parametrize(

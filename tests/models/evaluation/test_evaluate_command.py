@@ -17,6 +17,7 @@ from models.data import load_images, load_labels
 from models.evaluate import main
 from models.evaluation.classifier import Kind, accuracy, load_classifier
 from models.evaluation.page import fids
+from models.plan import REVISION
 from models.schedule import linear_schedule
 from tests.models.evaluation.test_classifier import saved
 from tests.models.tiny import tiny_config, tiny_net
@@ -80,6 +81,8 @@ def test_a_run_leaves_report_page_and_images(
     assert (report["model"], report["n"], report["how"]) == ("tiny", 24, "ddim, 3 steps")
     assert report["rounding"] == "round(clamp(x/2 + 0.5, 0, 1) * 255)"
     assert report["recipe"]["seed"] == 0
+    used = [report["recipe"][key] for key in ("spacing", "clip", "variance", "revision")]
+    assert used == ["leading", 1.0, None, REVISION]
     assert report["extractor"]["name"] == "judge"
     assert len(report["extractor"]["sha256"]) == len(report["weights_sha256"]) == 64
     assert (report["extractor"]["features"], report["extractor"]["test_accuracy"]) == (64, 0.5)
@@ -203,6 +206,19 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_drawn(
     assert message in said.err
     assert said.err.count("\n") == 1
     assert not evaluation.out.exists()
+
+
+def test_a_network_that_draws_nan_makes_no_report(
+    evaluation: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tiny_net().state_dict()
+    weights["conv_out.weight"] = torch.full_like(weights["conv_out.weight"], 3e38)  # overflows
+    save_checkpoint(tmp_path / "broken", tiny_config(), weights, linear_schedule())
+    assert evaluation.run(tmp_path / "broken") == 2
+    said = capsys.readouterr()
+    assert "image 0: not finite" in said.err
+    assert said.out == ""
+    assert not (evaluation.out / "report.json").exists()
 
 
 def test_another_recipe_wants_another_folder(

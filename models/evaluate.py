@@ -5,6 +5,7 @@ report.json, report.md, page.png and images.npz. The last line of stdout is the 
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from dataclasses import asdict
@@ -75,6 +76,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         "rounding": ROUNDING,
         "data": str(args.data),
         "recipe": drawing.told,
+        "images_sha256": save_images(args.out / "images.npz", pixels, labels),
         "extractor": extract.told | {"features": generated.features.values.shape[1]},
         "distances": distances(generated, known, unseen),
         "floors": floors(known, unseen, args.n),
@@ -82,7 +84,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         "nearest_in_training_set": near.told,
         **bits_of(checkpoint, test, known_as, args),
     }
-    write(args.out, report, pixels, labels, train, near)
+    write(args.out, report, pixels, train, near)
     return report
 
 
@@ -167,22 +169,22 @@ def bits_of(
     return {"bits_per_dim": asdict(found)}
 
 
-def write(
-    out: Path,
-    report: dict[str, Any],
-    pixels: Tensor,
-    labels: Tensor | None,
-    train: Tensor,
-    near: Neighbours,
-) -> None:
-    """All that a run leaves behind, beside the drawing itself."""
-    (out / "report.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
-    (out / "report.md").write_text(markdown(report))
+def save_images(path: Path, pixels: Tensor, labels: Tensor | None) -> str:
+    """An .npz file of what was measured; its sha256."""
     arrays = {"images": pixels.numpy()}
     if labels is not None:
         arrays["labels"] = labels.numpy()
-    with (out / "images.npz").open("wb") as file:
+    with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write(
+    out: Path, report: dict[str, Any], pixels: Tensor, train: Tensor, near: Neighbours
+) -> None:
+    """What a run says of its images, for programs and for people."""
+    (out / "report.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    (out / "report.md").write_text(markdown(report))
     draw_page(out / "page.png", report, pixels, train, near)
 
 

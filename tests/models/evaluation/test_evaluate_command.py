@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models import accuracy_score
 from models.bits_per_dim import likelihood
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.data import load_images, load_labels
@@ -91,6 +92,11 @@ def test_a_run_leaves_report_page_and_images(
     assert "as_asked" not in report["classes"]
     assert "bits_per_dim" not in report
     assert load_images(evaluation.out / "images.npz").shape == (24, 1, 8, 8)
+    provenance = accuracy_score.provenance(evaluation.out / "images.npz")
+    assert provenance["images_sha256"] == report["images_sha256"]
+    assert provenance["drawn_by"] == {
+        key: report[key] for key in ("model", "weights_sha256", "recipe")
+    }
     with Image.open(evaluation.out / "page.png") as page:
         assert page.size == (1210, 1100)
     told = (evaluation.out / "report.md").read_text()

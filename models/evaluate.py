@@ -23,6 +23,7 @@ from models.data import DataError, held_out, load_images
 from models.evaluation.distances import NEIGHBOURS
 from models.evaluation.drawing import Drawing, Recipe
 from models.evaluation.extractor import Extractor, extractor_at
+from models.evaluation.kept import Kept
 from models.evaluation.measure import (
     Images,
     Neighbours,
@@ -66,7 +67,9 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     known_as = classes_counted(checkpoint, source, split, len(test), args)
     drawing = Drawing(args.out / "drawn", checkpoint, recipe_of(args))
     pixels, labels = drawn(drawing, args)
-    generated, known, unseen = (Images(each, extract(each)) for each in (pixels, train, test))
+    of_real = Kept(extract, args.features, args.device) if args.features else extract
+    generated = Images(pixels, extract(pixels))
+    known, unseen = (Images(each, of_real(each)) for each in (train, test))
     near = neighbours(pixels, train, test)
     report = {
         "model": checkpoint.card.get("name", str(args.checkpoint)),
@@ -202,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--guidance", type=float, default=1.0, help="towards the class, of models with classes")
     add("--extractor", type=Path, default=CLASSIFIER, help="a classifier's folder, or TorchScript")
+    add("--features", type=Path, help="where those of real images are kept (default: nowhere)")
     add("--bits-per-dim", type=int, default=0, metavar="IMAGES", help="of so many test images")
     add("--timesteps", type=int, help="of each of these (default: all T)")
     add("--batch", type=int, default=50)

@@ -129,6 +129,17 @@ def test_a_second_run_draws_nothing_and_finds_the_same(
     assert times == {p.name: p.stat().st_mtime_ns for p in (evaluation.out / "drawn").glob("*.npy")}
 
 
+def test_features_that_were_kept_change_nothing(
+    evaluation: Evaluation, folder: Path, tmp_path: Path
+) -> None:
+    evaluation.run(folder)
+    report = evaluation.report
+    for _ in range(2):
+        assert evaluation.run(folder, features=str(tmp_path / "features")) == 0
+        assert evaluation.report == report
+    assert len(list((tmp_path / "features").iterdir())) == 2, "training images, test images"
+
+
 def test_bits_per_dim_come_with_it_where_asked(evaluation: Evaluation, folder: Path) -> None:
     assert evaluation.run(folder, **{"bits-per-dim": "4", "timesteps": "5"}) == 0
     found = evaluation.report["bits_per_dim"]

@@ -63,6 +63,7 @@ train: .venv/run  ## Train CONFIG=fashion-mnist into OUT=runs/CONFIG; goes on wh
 evaluate: .venv/evaluate  ## How good MODEL='s images are beside those in DATA=; OUT=evaluation N=2000 SAMPLER= STEPS= SPACING=
 	$(BIN)/python -m models.evaluate $(or $(MODEL),models/pretrained/fashion-mnist) \
 		--data $(or $(DATA),/usr/share/datasets/fashion-mnist) --out $(or $(OUT),evaluation) \
+		--features runs/features \
 		$(if $(N),--n $(N)) $(if $(SAMPLER),--sampler $(SAMPLER)) $(if $(STEPS),--steps $(STEPS)) \
 		$(if $(SPACING),--spacing $(SPACING))
 

@@ -3,11 +3,12 @@
 The classification accuracy score (Ravuri & Vinyals 2019): a classifier learns from drawn images
 and is asked about real ones; beside it the same one, trained for as many steps on as many real
 images, and on all of them. A model that leaves kinds of images out, or blurs them, teaches less.
-images.npz is what `models.evaluate` leaves of a model with classes. The last line of stdout is one
-JSON document.
+images.npz is what `models.evaluate` leaves of a model with classes; the report beside it says how
+it was drawn. The last line of stdout is one JSON document.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.arguments import expect_device
 from models.data import DataError, held_out, labels_of, load_images, load_labels
 from models.evaluation.classifier import BATCH, Kind, accuracy, train_classifier
 from models.progress import tracked
@@ -31,12 +33,13 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.write(json.dumps(report, allow_nan=False) + "\n")
     return 0
 
 
 def score(args: argparse.Namespace) -> dict[str, Any]:
     """Train three, ask all about the test images. Raises ValueError for what does not fit."""
+    expect_device(args.device)
     if args.steps < 1:
         raise ValueError(f"--steps: must be positive, got {args.steps}")
     classes = int(load_labels(args.data).max()) + 1
@@ -55,7 +58,7 @@ def score(args: argparse.Namespace) -> dict[str, Any]:
             found, wanted = tuple(images.shape[1:]), tuple(test[0].shape[1:])
             raise DataError(f"{name}: images are {found}, the test images {wanted}")
     return {
-        "images": str(args.images),
+        **provenance(args.images),
         "data": str(args.data),
         "classes": classes,
         "steps": args.steps,
@@ -66,6 +69,27 @@ def score(args: argparse.Namespace) -> dict[str, Any]:
             name: accuracy_after(name, pair, test, classes, args) for name, pair in taught.items()
         },
     }
+
+
+def provenance(images: Path) -> dict[str, Any]:
+    """The file, its sha256, and what the report of `models.evaluate` beside it says of its making.
+
+    `drawn_by` is None where there is no report of this very file.
+    """
+    sha256 = hashlib.sha256(images.read_bytes()).hexdigest() if images.is_file() else None
+    report = _report_beside(images)
+    of_these = sha256 is not None and report.get("images_sha256") == sha256
+    keys = ("model", "weights_sha256", "recipe")
+    told = {key: report.get(key) for key in keys} if of_these else None
+    return {"images": str(images), "images_sha256": sha256, "drawn_by": told}
+
+
+def _report_beside(images: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(images.with_name("report.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
 
 
 def labelled(source: Path, split: str, classes: int) -> Labelled:

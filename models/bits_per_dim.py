@@ -1,7 +1,8 @@
 """How well a model knows images: `python -m models.bits_per_dim CHECKPOINT --data FOLDER`.
 
 The last line of stdout is one JSON document. All T timesteps of an image are T evaluations of the
-network; `--timesteps 50` takes 50 of them, for more scatter and no bias.
+network; `--timesteps 50` takes 50 of them, for more scatter and no bias. A class-conditional model
+is told the labels that the data has; `classes` says whether it was.
 """
 
 import argparse
@@ -12,9 +13,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from models.arguments import expect_at_least, expect_device, expect_timesteps
 from models.bound import Bound
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.data import DataError, load_images
+from models.data import DataError, labels_of, load_images, load_labels
 from models.hub import local_folder
 from models.likelihood import BitsPerDim, bits_per_dim
 from models.sampling_net import DTYPES, SamplingNet
@@ -34,11 +36,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--precision", choices=sorted(DTYPES), default="float32")
     args = parser.parse_args(argv)
     try:
-        report = _report(load_checkpoint(local_folder(args.checkpoint)), args)
+        report = _report(args)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.write(json.dumps(report, allow_nan=False) + "\n")
     return 0
 
 
@@ -46,6 +48,7 @@ def likelihood(
     checkpoint: Checkpoint,
     images: Tensor,
     *,
+    labels: Tensor | None = None,
     timesteps: int | None = None,
     seed: int = 0,
     batch: int = 64,
@@ -54,6 +57,7 @@ def likelihood(
 ) -> BitsPerDim:
     """Of uint8 images (N, C, H, W), with the checkpoint's own variance and clipping.
 
+    `labels` (N,) are their classes, for a network that knows them; it is told none otherwise.
     Raises ValueError where images, network and timesteps do not go together.
     """
     wanted, given = checkpoint.net.config.image_shape, tuple(images.shape[1:])
@@ -74,19 +78,43 @@ def likelihood(
         prediction=defaults.prediction,
     )
     return bits_per_dim(
-        lambda x_t, t: net(x_t.to(device), t.to(device)).cpu(),
+        lambda *told: net(*(each.to(device) for each in told)).cpu(),
         bound,
         images,
+        labels=labels,
         timesteps=timesteps,
         seed=seed,
         batch=batch,
     )
 
 
-def _report(checkpoint: Checkpoint, args: argparse.Namespace) -> dict[str, object]:
+def true_classes(checkpoint: Checkpoint, source: Path, *, split: str, images: int) -> Tensor | None:
+    """The labels of the data, int64 (images,), where it has some and the model knows classes.
+
+    Raises DataError for labels that are not one for each image, of the model's classes.
+    """
+    classes = (checkpoint.net.config.num_class_embeds or 1) - 1
+    if not classes:
+        return None
+    try:
+        load_labels(source, split=split)
+    except DataError:
+        return None
+    return labels_of(source, split=split, images=images, classes=classes)
+
+
+def _report(args: argparse.Namespace) -> dict[str, object]:
+    expect_device(args.device)
+    expect_at_least("--n", args.n, 1)
+    expect_at_least("--batch", args.batch, 1)
+    checkpoint = load_checkpoint(local_folder(args.checkpoint))
+    expect_timesteps(args.timesteps, checkpoint.schedule.T)
+    images = load_images(args.data, split=args.split)
+    labels = true_classes(checkpoint, args.data, split=args.split, images=len(images))
     found = likelihood(
         checkpoint,
-        load_images(args.data, split=args.split)[: args.n],
+        images[: args.n],
+        labels=None if labels is None else labels[: args.n],
         timesteps=args.timesteps,
         seed=args.seed,
         batch=args.batch,

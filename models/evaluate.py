@@ -5,6 +5,7 @@ report.json, report.md, page.png and images.npz. The last line of stdout is the 
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from dataclasses import asdict
@@ -15,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.bits_per_dim import likelihood
+from models.arguments import expect_at_least, expect_device, expect_timesteps
+from models.bits_per_dim import likelihood, true_classes
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.data import DataError, held_out, load_images
 from models.evaluation.distances import NEIGHBOURS
 from models.evaluation.drawing import Drawing, Recipe
 from models.evaluation.extractor import Extractor, extractor_at
+from models.evaluation.kept import Kept
 from models.evaluation.measure import (
     Images,
     Neighbours,
@@ -48,21 +51,25 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.write(json.dumps(report, allow_nan=False) + "\n")
     return 0
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Draw, measure, write; the report. Raises ValueError saying which argument does not fit."""
+    expect_device(args.device)
     extract = extractor_at(args.extractor, device=args.device)
     source, split = held_out(args.data, args.test)
     train, test = load_images(args.data), load_images(source, split=split)
     checkpoint = load_checkpoint(local_folder(args.checkpoint))
     expect_like(checkpoint, train, test)
     expect_enough(args, train, test)
+    known_as = classes_counted(checkpoint, source, split, len(test), args)
     drawing = Drawing(args.out / "drawn", checkpoint, recipe_of(args))
     pixels, labels = drawn(drawing, args)
-    generated, known, unseen = (Images(each, extract(each)) for each in (pixels, train, test))
+    of_real = Kept(extract, args.features, args.device) if args.features else extract
+    generated = Images(pixels, extract(pixels))
+    known, unseen = (Images(each, of_real(each)) for each in (train, test))
     near = neighbours(pixels, train, test)
     report = {
         "model": checkpoint.card.get("name", str(args.checkpoint)),
@@ -71,15 +78,16 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         "n": args.n,
         "rounding": ROUNDING,
         "data": str(args.data),
-        "recipe": asdict(recipe_of(args)),
+        "recipe": drawing.told,
+        "images_sha256": save_images(args.out / "images.npz", pixels, labels),
         "extractor": extract.told | {"features": generated.features.values.shape[1]},
         "distances": distances(generated, known, unseen),
         "floors": floors(known, unseen, args.n),
         **classes_of(generated, labels, extract, drawing.names),
         "nearest_in_training_set": near.told,
-        **bits_of(checkpoint, test, args),
+        **bits_of(checkpoint, test, known_as, args),
     }
-    write(args.out, report, pixels, labels, train, near)
+    write(args.out, report, pixels, train, near)
     return report
 
 
@@ -103,6 +111,20 @@ def expect_enough(args: argparse.Namespace, train: Tensor, test: Tensor) -> None
     for name, count in (("--n", args.n), ("--data", len(train)), ("--test", len(test))):
         if count <= NEIGHBOURS:
             raise ValueError(f"{name}: {count} images; needs {NEIGHBOURS + 1} at least")
+
+
+def classes_counted(
+    checkpoint: Checkpoint, source: Path, split: str, images: int, args: argparse.Namespace
+) -> Tensor | None:
+    """The test images' classes, (images,), where bits/dim are wanted and the model is to be told.
+
+    Raises ValueError where bits/dim cannot be had as asked, before any image is drawn.
+    """
+    expect_at_least("--bits-per-dim", args.bits_per_dim, 0)
+    expect_timesteps(args.timesteps, checkpoint.schedule.T)
+    if not args.bits_per_dim:
+        return None
+    return true_classes(checkpoint, source, split=split, images=images)
 
 
 def drawn(drawing: Drawing, args: argparse.Namespace) -> tuple[Tensor, Tensor | None]:
@@ -133,13 +155,16 @@ def classes_of(
     return {"classes": found}
 
 
-def bits_of(checkpoint: Checkpoint, test: Tensor, args: argparse.Namespace) -> dict[str, Any]:
+def bits_of(
+    checkpoint: Checkpoint, test: Tensor, labels: Tensor | None, args: argparse.Namespace
+) -> dict[str, Any]:
     """bits/dim of the first test images, where it was asked for."""
     if not args.bits_per_dim:
         return {}
     found = likelihood(
         checkpoint,
         test[: args.bits_per_dim],
+        labels=None if labels is None else labels[: args.bits_per_dim],
         timesteps=args.timesteps,
         device=args.device,
         precision=args.precision,
@@ -147,22 +172,22 @@ def bits_of(checkpoint: Checkpoint, test: Tensor, args: argparse.Namespace) -> d
     return {"bits_per_dim": asdict(found)}
 
 
-def write(
-    out: Path,
-    report: dict[str, Any],
-    pixels: Tensor,
-    labels: Tensor | None,
-    train: Tensor,
-    near: Neighbours,
-) -> None:
-    """All that a run leaves behind, beside the drawing itself."""
-    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    (out / "report.md").write_text(markdown(report))
+def save_images(path: Path, pixels: Tensor, labels: Tensor | None) -> str:
+    """An .npz file of what was measured; its sha256."""
     arrays = {"images": pixels.numpy()}
     if labels is not None:
         arrays["labels"] = labels.numpy()
-    with (out / "images.npz").open("wb") as file:
+    with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write(
+    out: Path, report: dict[str, Any], pixels: Tensor, train: Tensor, near: Neighbours
+) -> None:
+    """What a run says of its images, for programs and for people."""
+    (out / "report.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    (out / "report.md").write_text(markdown(report))
     draw_page(out / "page.png", report, pixels, train, near)
 
 
@@ -180,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--guidance", type=float, default=1.0, help="towards the class, of models with classes")
     add("--extractor", type=Path, default=CLASSIFIER, help="a classifier's folder, or TorchScript")
+    add("--features", type=Path, help="where those of real images are kept (default: nowhere)")
     add("--bits-per-dim", type=int, default=0, metavar="IMAGES", help="of so many test images")
     add("--timesteps", type=int, help="of each of these (default: all T)")
     add("--batch", type=int, default=50)

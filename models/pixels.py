@@ -16,6 +16,15 @@ def to_uint8(x: Tensor) -> Tensor:
     return ((x / 2 + 0.5).clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
 
 
+def expect_finite(x: Tensor, indices: list[int]) -> None:
+    """Raises ValueError for NaN or infinity in x (B, C, H, W), naming the first such image by its
+    index: as uint8 it would be as good as any other.
+    """
+    broken = torch.nonzero(~x.isfinite().flatten(1).all(dim=1))
+    if len(broken):
+        raise ValueError(f"image {indices[int(broken[0])]}: not finite; the network is broken")
+
+
 def grid(pixels: Tensor, *, columns: int | None = None) -> Tensor:
     """(B, C, H, W) uint8 -> (C, rows*H, columns*W), row by row, white where images run out."""
     B, C, H, W = pixels.shape  # noqa: N806

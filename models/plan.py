@@ -21,6 +21,7 @@ import numpy as np
 from models.schedule import Float64, NoiseSchedule
 from models.spacing import Spacing, Timesteps, timesteps
 
+REVISION = 5  # of our own arithmetic: one more whenever a change of code changes a pixel
 COLUMNS = ("t", "r1", "r2", "k", "a", "b", "e", "c", "s")
 FixedVariance = Literal["fixed_small", "fixed_large"]
 Variance = Literal[FixedVariance, "learned_range"]

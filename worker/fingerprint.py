@@ -17,8 +17,9 @@ from typing import Literal
 
 import torch
 
+from models.plan import REVISION
+
 log = logging.getLogger(__name__)
-REVISION = 5  # of our own arithmetic: one more whenever a change of code changes a pixel
 CPU_CHUNK = 16
 CUDA_PIXELS, CUDA_CHUNKS = 2**18, (8, 256)  # a step's pixels, and the rows that may come to
 

@@ -11,6 +11,7 @@ report.json, report.md and grids.png; progress on stderr; the last line of stdou
 import argparse
 import json
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from benchmarks.generative.ddpm import Ddpm, Shipped
 from benchmarks.generative.gan import Gan
 from benchmarks.generative.report import draw_grids, table
 from benchmarks.generative.vae import Vae
+from models.arguments import expect_device
 from models.checkpoint import load_checkpoint
 from models.data import DataError, held_out, load_images
 from models.evaluate import CLASSIFIER
 from models.evaluation.distances import NEIGHBOURS
 from models.evaluation.extractor import Extractor, extractor_at
 from models.evaluation.measure import Images, distances, floors, histogram
+from models.plan import REVISION
 from models.train_config import read_config
 
 SHIPPED = Path("models/pretrained/fashion-mnist")
@@ -45,12 +48,15 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.write(json.dumps(report, allow_nan=False) + "\n")
     return 0
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Train, draw, judge, write; the report. Raises ValueError saying what does not fit."""
+    expect_device(args.device)
+    if not 0.0 <= args.seconds < math.inf:
+        raise ValueError(f"--seconds: must be a finite number, got {args.seconds}")
     extract = extractor_at(args.extractor, device=args.device)
     source, split = held_out(args.data, args.test)
     train_pixels, test_pixels = load_images(args.data), load_images(source, split=split)
@@ -80,7 +86,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "floors": floors(judged.train, judged.test, args.n),
         "contestants": [row | judged.of(drawn[row["key"]]) for row in rows],
     }
-    (args.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (args.out / "report.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
     (args.out / "report.md").write_text(table(report))
     draw_grids(args.out / "grids.png", drawn, TITLES)
     return report
@@ -144,9 +150,12 @@ class Judge:
 
 
 def settle(args: argparse.Namespace, shape: tuple[int, int, int]) -> None:
-    """Keep what decides how they learn. Raises ValueError for a folder of another contest."""
+    """Keep what decides how they learn and draw.
+
+    Raises ValueError for a folder of another contest.
+    """
     kept = args.out / "contest.json"
-    wanted = {"data": str(args.data), "shape": list(shape), "seed": args.seed}
+    wanted = {"data": str(args.data), "shape": list(shape), "seed": args.seed, "revision": REVISION}
     told = json.dumps(wanted | {"config": args.config, "steps": args.steps})
     args.out.mkdir(parents=True, exist_ok=True)
     if kept.exists() and kept.read_text() != told:

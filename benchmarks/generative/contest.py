@@ -22,7 +22,10 @@ SAVE_EVERY_S, DRAWN_AT_A_TIME, TIMED = 60.0, 50, 16
 
 
 class Artist(Protocol):
-    """Whoever draws: uint8 (B, C, H, W), image by image the same whatever the batch."""
+    """Whoever draws: uint8 (B, C, H, W), image by image the same whatever the batch.
+
+    Raises ValueError for an image that is not finite.
+    """
 
     @property
     def parameters(self) -> int: ...

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.generative.contest import parameters_of
 from models.checkpoint import Checkpoint
-from models.pixels import to_uint8
+from models.pixels import expect_finite, to_uint8
 from models.plan import Prediction, ddim_plan
 from models.sample import sample_batch
 from models.sampling_net import SamplingNet
@@ -44,7 +44,7 @@ class Ddpm:
         self._trainer.step(pixels)
 
     def draw(self, indices: list[int]) -> Tensor:
-        """By DDIM from the averaged weights; uint8 (B, C, H, W)."""
+        """By DDIM from the averaged weights; uint8 (B, C, H, W). Raises ValueError for NaN."""
         config = self._trainer.config
         net = UNet(config.network)
         net.load_state_dict({k: w.cpu() for k, w in self._trainer.ema.state_dict().items()})
@@ -78,7 +78,7 @@ class Shipped:
         return parameters_of(self._checkpoint.net)
 
     def draw(self, indices: list[int]) -> Tensor:
-        """By DDIM; uint8 (B, C, H, W)."""
+        """By DDIM; uint8 (B, C, H, W). Raises ValueError for NaN."""
         return _drawn(
             self._checkpoint.net,
             self._checkpoint.schedule,
@@ -107,4 +107,5 @@ def _drawn(
         seed=0,
         indices=indices,
     )
+    expect_finite(x, indices)
     return to_uint8(x)

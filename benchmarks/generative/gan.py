@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.generative.contest import latents, parameters_of
-from models.pixels import from_uint8, to_uint8
+from models.pixels import expect_finite, from_uint8, to_uint8
 
 LATENT, WIDTH = 100, 64
 RATE, BETAS, LEAK = 2e-4, (0.5, 0.999), 0.2
@@ -44,10 +44,12 @@ class Gan:
 
     @torch.inference_mode()
     def draw(self, indices: list[int]) -> Tensor:
-        """uint8 (B, C, H, W), each image by its own index."""
+        """uint8 (B, C, H, W), each image by its own index. Raises ValueError for NaN."""
         self.generator.eval()
         z = latents(self._seed, indices, LATENT).to(self._device)
-        return to_uint8(self.generator(z)).cpu()
+        x = self.generator(z)
+        expect_finite(x, indices)
+        return to_uint8(x).cpu()
 
     def state_dict(self) -> dict[str, Any]:
         """Networks and optimisers."""

@@ -1,7 +1,7 @@
 """What was found, as a table and as a picture."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 
@@ -9,6 +9,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from torch import Tensor
 
+from models.evaluation.measure import floor_of
 from models.pixels import grid
 
 SHOWN = 64
@@ -19,17 +20,22 @@ HEAD = (
 
 
 def table(report: dict[str, Any]) -> str:
-    """The contestants row by row; below them what real images reach among themselves."""
+    """The contestants row by row; below them what as many real images reach in their place."""
     lines = [HEAD, "|" + "---|" * HEAD.count(" | ") + "---|"]
     lines += [_line(row) for row in report["contestants"]]
     floors = report["floors"]
     lines.append(
-        f"| real images | | | | {floors['fid_train_against_n_test']:.2f} "
-        f"| {floors['fid_train_half_against_half']:.2f} (halves of the training set) "
+        f"| real images | | | | {_floor('fid_test', report)} | {_floor('fid_train', report)} "
         f"| {1e3 * floors['kid_n_train_against_n_test']:.2f} "
         f"| {floors['precision_n_train']:.3f} | {floors['recall_n_train']:.3f} | | |"
     )
     return "\n".join(lines) + "\n"
+
+
+def _floor(fid: Literal["fid_train", "fid_test"], report: dict[str, Any]) -> str:
+    """The value, and of how many images where there were no N."""
+    value, images = floor_of(fid, report["floors"])
+    return f"{value:.2f}" + (f" (of {images:,})" if images != report["n"] else "")
 
 
 def _line(row: dict[str, Any]) -> str:

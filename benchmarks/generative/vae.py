@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.generative.contest import latents, parameters_of
+from models.pixels import expect_finite
 
 LATENT, WIDTH = 32, 64
 RATE = 1e-3
@@ -48,9 +49,11 @@ class Vae:
 
     @torch.inference_mode()
     def draw(self, indices: list[int]) -> Tensor:
-        """uint8 (B, C, H, W), each image by its own index."""
+        """uint8 (B, C, H, W), each image by its own index. Raises ValueError for NaN."""
         z = latents(self._seed, indices, LATENT).flatten(1).to(self._device)
-        return (torch.sigmoid(self.decoder(z)) * 255.0).round().to(torch.uint8).cpu()
+        x = torch.sigmoid(self.decoder(z))
+        expect_finite(x, indices)
+        return (x * 255.0).round().to(torch.uint8).cpu()
 
     def state_dict(self) -> dict[str, Any]:
         """Networks and optimiser."""

@@ -1,19 +1,21 @@
 """Images of a model, drawn into a folder batch by batch: a drawing that was killed goes on."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.checkpoint import Checkpoint
-from models.pixels import to_uint8
-from models.plan import Plan
+from models.pixels import expect_finite, to_uint8
+from models.plan import REVISION, Plan
 from models.sample import sample_batch
-from models.samplers import SamplerName, own_sampler
+from models.samplers import Sampler, SamplerName, own_sampler
 from models.sampling_net import SamplingNet
 from models.spacing import Spacing
 
@@ -29,10 +31,24 @@ class Recipe:
     precision: str = "float32"
     spacing: Spacing | None = None  # None: the sampler's own
 
-    def plan(self, checkpoint: Checkpoint) -> Plan:
-        """With the checkpoint's own defaults. Raises ValueError for steps it cannot take."""
+    def sampler_of(self, checkpoint: Checkpoint) -> Sampler:
+        """With the checkpoint's own defaults."""
         own = own_sampler(checkpoint, self.sampler, self.steps)
-        return replace(own, spacing=self.spacing or own.spacing).plan(checkpoint)
+        return replace(own, spacing=self.spacing or own.spacing)
+
+    def plan(self, checkpoint: Checkpoint) -> Plan:
+        """The sampler's. Raises ValueError for steps the checkpoint cannot take."""
+        return self.sampler_of(checkpoint).plan(checkpoint)
+
+    def told(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """As it is followed: spacing, clip and variance (None where no noise is added) as used."""
+        used, noisy = self.sampler_of(checkpoint), self.plan(checkpoint).stochastic
+        return asdict(self) | {
+            "spacing": used.spacing,
+            "clip": used.clip,
+            "variance": used.variance if noisy else None,
+            "revision": REVISION,
+        }
 
 
 class Drawing:
@@ -43,14 +59,22 @@ class Drawing:
         images of another.
         """
         self._folder, self._checkpoint, self._recipe = folder, checkpoint, recipe
-        self._plan = recipe.plan(checkpoint)
+        self._plan, self.told = recipe.plan(checkpoint), recipe.told(checkpoint)
+        if not math.isfinite(recipe.guidance):
+            raise ValueError(f"guidance: must be a finite number, got {recipe.guidance}")
         if recipe.guidance != 1.0 and not self.classes:
             raise ValueError("guidance: the model knows no classes to be guided to")
-        told = json.dumps({"sha256": checkpoint.sha256, **asdict(recipe)})
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "recipe.json"
+        self._claim()
+
+    def _claim(self) -> None:
+        """Keep all that decides what is drawn, or find it kept."""
+        path = self._folder / "recipe.json"
+        told = json.dumps({"model": self._checkpoint.digest, **self.told})
+        self._folder.mkdir(parents=True, exist_ok=True)
         if path.exists() and path.read_text() != told:
-            raise ValueError(f"{folder}: holds images of another recipe; choose another --out")
+            raise ValueError(
+                f"{self._folder}: holds images of another recipe; choose another --out"
+            )
         staged = path.with_suffix(".part")
         staged.write_text(told)
         staged.replace(path)
@@ -80,7 +104,7 @@ class Drawing:
         """The first `count`, uint8 (count, C, H, W); only those that the folder lacks are drawn.
 
         `progress` sees the first image of each batch. The same images whatever the batch, but for
-        what the kernels round.
+        what the kernels round. Raises ValueError for one that is not finite, naming the first.
         """
         net = SamplingNet(
             self._checkpoint.net,
@@ -99,7 +123,9 @@ class Drawing:
         path = self._folder / f"{indices[0]:06d}-{indices[-1]:06d}.npy"
         if path.exists():
             return torch.from_numpy(np.load(path))
-        pixels = to_uint8(self._draw(net, indices)).cpu()
+        x = self._draw(net, indices)
+        expect_finite(x, indices)
+        pixels = to_uint8(x).cpu()
         staged = path.with_suffix(".part.npy")
         np.save(staged, pixels.numpy())
         staged.replace(path)

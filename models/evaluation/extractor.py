@@ -20,10 +20,17 @@ RGB = 3
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Of N images: float64 (N, D), and the class each is taken for, int64 (N,), if it says so."""
+    """Of N images: float64 (N, D), and the class each is taken for, int64 (N,), if it says so.
+
+    Raises ClassifierError for values that are not finite: there is no distance between such.
+    """
 
     values: Tensor
     classes: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.values.isfinite().all():
+            raise ClassifierError("extractor: gives features that are not finite")
 
     def __getitem__(self, rows: slice) -> "Features":
         return Features(self.values[rows], None if self.classes is None else self.classes[rows])

@@ -4,7 +4,7 @@ FID falls with N whatever the model: every floor is there to be compared at its 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -52,21 +52,42 @@ def distances(generated: Images, train: Images, test: Images) -> dict[str, Any]:
 def floors(train: Images, test: Images, n: int, *, seed: int = 0) -> dict[str, Any]:
     """What real images reach among themselves: no model is better, and `n` says how much N costs.
 
-    The n training images of the last three are drawn by `seed`, for training sets are ordered.
+    `images` says of each how many of either set it is of: fewer than n where there are no more. The
+    n training images are drawn by `seed`, for training sets are ordered.
     """
     real, held_out = train.features.values, test.features.values
     shuffled = real[torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))]
     half, pairs = len(real) // 2, min(n, len(held_out), len(real))
     some, few = shuffled[:pairs], held_out[:pairs]
     precision, recall = precision_recall(some, few)
-    return {
-        "fid_train_half_against_half": frechet_distance(shuffled[:half], shuffled[half:]),
-        "fid_train_against_test": frechet_distance(real, held_out),
-        "fid_train_against_n_test": frechet_distance(real, held_out[:n]),
+    fids = {
+        "fid_train_half_against_half": (shuffled[:half], shuffled[half:]),
+        "fid_train_against_test": (real, held_out),
+        "fid_train_against_n_test": (real, held_out[:n]),
+        "fid_n_train_against_test": (shuffled[:n], held_out),
+    }
+    found = {name: frechet_distance(*sets) for name, sets in fids.items()} | {
         "kid_n_train_against_n_test": kernel_distance(some, few).value,
         "precision_n_train": precision,
         "recall_n_train": recall,
     }
+    return found | {"images": {name: _sizes(*fids.get(name, (some, few))) for name in found}}
+
+
+def _sizes(a: Tensor, b: Tensor) -> list[int]:
+    return [len(a), len(b)]
+
+
+def floor_of(fid: Literal["fid_train", "fid_test"], found: dict[str, Any]) -> tuple[float, int]:
+    """Of `floors`: what n real images have in place of a model's, and how many they really were.
+
+    Held-out ones beside the training set, training images beside the test set.
+    """
+    name, place = {
+        "fid_train": ("fid_train_against_n_test", 1),
+        "fid_test": ("fid_n_train_against_test", 0),
+    }[fid]
+    return found[name], found["images"][name][place]
 
 
 def histogram(classes: Tensor, names: tuple[str, ...]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from models.evaluation.measure import Neighbours
+from models.evaluation.measure import Neighbours, floor_of
 from models.pixels import grid
 
 GRID_IMAGES, PAIRS = 100, 16
@@ -27,9 +27,18 @@ def markdown(report: dict[str, Any]) -> str:
         (key, value) for key, value in report.items() if isinstance(value, dict)
     ]:
         lines += [f"## {title.replace('_', ' ')}", "", "| | |", "|---|---|"]
-        lines += [f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in part.items()]
+        rows = _floors(part) if title == "floors" else part
+        lines += [f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in rows.items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def _floors(part: dict[str, Any]) -> dict[str, str]:
+    """Each with the sizes of the two sets that it is of."""
+    return {
+        name: f"{_cell(part[name])} ({first:,} against {second:,} images)"
+        for name, (first, second) in part["images"].items()
+    }
 
 
 def _cell(value: Any) -> str:
@@ -55,9 +64,20 @@ def draw_page(
     _picture(axes[0, 1], grid(torch.stack(pairs), columns=8), CLOSEST)
     _distances(axes[1, 0], near)
     _classes(axes[1, 1], report.get("classes"))
-    figure.suptitle(f"{report['model']}: {report['how']}, N = {report['n']}")
+    figure.suptitle(f"{report['model']}: {report['how']}, N = {report['n']}\n{fids(report)}")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def fids(report: dict[str, Any]) -> str:
+    """Both in a line, each with what real images have in the place of these."""
+    train, of_train = floor_of("fid_train", report["floors"])
+    test, of_test = floor_of("fid_test", report["floors"])
+    found = report["distances"]
+    return (
+        f"FID to training images {found['fid_train']:.3g} ({of_train:,} real ones {train:.2g}), "
+        f"to test images {found['fid_test']:.3g} ({of_test:,} real ones {test:.2g})"
+    )
 
 
 def _picture(axes: Axes, sheet: Tensor, title: str) -> None:

@@ -65,6 +65,22 @@ def test_an_image_is_drawn_by_its_index_whatever_its_batch(name: str, images: Te
     assert not torch.equal(many[0], many[1])
 
 
+def spoiled(state: Any) -> Any:
+    """The same state, all of it NaN."""
+    if isinstance(state, dict):
+        return {key: spoiled(value) for key, value in state.items()}
+    floats = isinstance(state, Tensor) and state.is_floating_point()
+    return torch.full_like(state, torch.nan) if floats else state
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_who_has_come_to_nothing_but_nan_draws_no_image(name: str, images: Tensor) -> None:
+    contestant = stepped(MAKERS[name](), images, 1)
+    contestant.load_state_dict(spoiled(contestant.state_dict()))
+    with pytest.raises(ValueError, match="image 5: not finite"):
+        contestant.draw([5, 6])
+
+
 def test_the_vae_goes_down_its_bound(images: Tensor) -> None:
     vae, x = Vae(SHAPE, seed=0, device="cpu"), images[:128].float() / 255.0
     before = float(vae.loss(x).detach())
@@ -183,6 +199,8 @@ def test_the_last_line_is_the_report_and_the_same_again_on_a_second_run(
         (["--test", str(FASHION)], "--test: images of (1, 28, 28), not (1, 8, 8)"),
         (["--config", "fashion-mnist"], "--config: fashion-mnist is not for images of (1, 8, 8)"),
         (["--shipped", "nowhere"], "nowhere"),
+        (["--device", "bogus"], "--device: bogus: "),
+        (["--seconds", "nan"], "--seconds: must be a finite number"),
     ],
     ids=str,
 )

@@ -84,9 +84,7 @@ def test_who_does_not_know_x_0_is_better_off_with_more_variance(garments: Tensor
     for v in (-1.0, 1.0):
         totals.append(
             bits_per_dim(
-                lambda x_t, t, v=v: torch.cat(  # type: ignore[misc]
-                    [0.9 * net(x_t, t), torch.full_like(x_t, v)], dim=1
-                ),
+                lambda x_t, t, v=v: torch.cat([0.9 * net(x_t, t), torch.full_like(x_t, v)], dim=1),
                 Bound(SCHEDULE, variance="learned_range"),
                 garments[:6],
             ).total

@@ -1,5 +1,6 @@
 """`python -m models.accuracy_score`: what images teach, next to what real ones teach."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,36 @@ def test_images_of_other_classes_than_they_say_teach_what_is_wrong(
     assert (report["classes"], report["test_images"], report["steps"]) == (3, 60, 25)
 
 
+def scored(drawn: str, real: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert main([drawn, *real, "--steps", "1"]) == 0
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_a_score_says_of_which_file_it_is_and_how_that_was_drawn(
+    real: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = written(tmp_path / "images.npz", *striped(150, 2))
+    sha256 = hashlib.sha256(Path(drawn).read_bytes()).hexdigest()
+    made = {"model": "kinds", "weights_sha256": "ab" * 32, "recipe": {"sampler": "ddim"}}
+    told = made | {"images_sha256": sha256, "n": 150}
+    (tmp_path / "report.json").write_text(json.dumps(told))
+    report = scored(drawn, real, capsys)
+    assert (report["images"], report["images_sha256"]) == (drawn, sha256)
+    assert report["drawn_by"] == made
+
+
+@pytest.mark.parametrize("beside", [None, "{", "[1]", '{"images_sha256": "00"}', "{}"])
+def test_a_report_of_other_images_says_nothing_of_these(
+    real: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], beside: str | None
+) -> None:
+    drawn = written(tmp_path / "images.npz", *striped(150, 2))
+    if beside is not None:
+        (tmp_path / "report.json").write_text(beside)
+    report = scored(drawn, real, capsys)
+    assert len(report["images_sha256"]) == 64
+    assert report["drawn_by"] is None
+
+
 def test_as_many_are_taken_from_everywhere() -> None:
     ordered = torch.arange(300).reshape(-1, 1, 1, 1), torch.arange(300)
     images, labels = some_of(ordered, 100, seed=0)
@@ -65,6 +96,8 @@ def test_as_many_are_taken_from_everywhere() -> None:
         (150, torch.arange(150) % 4, [], "labels are 0 ... 3, not 3 kinds"),
         (150, torch.arange(150) % 3, ["--steps", "0"], "--steps: must be positive"),
         (150, torch.arange(150) % 3, ["--data", "nowhere.npz"], "nowhere.npz"),
+        (150, torch.arange(150) % 3, ["--device", "bogus"], "--device: bogus: "),
+        (150, torch.arange(150) % 3, ["--device", "cuda:99"], "--device: cuda:99: "),
     ],
 )
 def test_what_cannot_be_scored_is_refused_in_one_line(

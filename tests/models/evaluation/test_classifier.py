@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models import train_classifier
 from models.data import load_images, load_labels
+from models.evaluate import CLASSIFIER
 from models.evaluation.classifier import (
     BATCH,
     DESCRIPTION,
@@ -31,6 +32,9 @@ GARMENTS = (
     *("t-shirt", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "boot"),
 )
+
+
+WHOLE = Path("/usr/share/datasets/fashion-mnist")
 
 
 def halved() -> tuple[Tensor, Tensor]:
@@ -56,6 +60,22 @@ def test_it_learns_garments_it_has_not_seen() -> None:
     net = fitted(images[:384], labels[:384], Kind(1, GARMENTS), epochs=20)
     assert accuracy(net, images[384:], labels[384:]) > 0.6
     assert 0.6 < accuracy(net, images[:384], labels[:384]) <= 1.0
+
+
+def test_the_classifier_that_ships_knows_garments() -> None:
+    """It was trained on these: that it still reads its weights is all they can show."""
+    images, labels = load_images(FASHION), load_labels(FASHION)
+    assert accuracy(load_classifier(CLASSIFIER).net, images, labels) > 0.94
+
+
+@pytest.mark.skipif(not WHOLE.is_dir(), reason=f"needs the test images in {WHOLE}")
+def test_the_classifier_that_ships_is_right_about_92_of_100_test_images_at_least() -> None:
+    shipped = load_classifier(CLASSIFIER)
+    images, labels = load_images(WHOLE, split="t10k"), load_labels(WHOLE, split="t10k")
+    found = accuracy(shipped.net, images, labels)
+    assert len(images) == 10_000
+    assert found >= 0.92
+    assert found == pytest.approx(shipped.description["test_accuracy"], abs=5e-4), "as it says"
 
 
 def test_a_seed_is_a_classifier() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.evaluation.drawing import Drawing, Recipe
 from models.pixels import to_uint8
+from models.plan import REVISION
 from models.sample import sample
 from models.samplers import SamplerName
 from models.schedule import linear_schedule
@@ -101,9 +102,80 @@ def test_a_folder_of_other_weights_is_refused(tmp_path: Path, checkpoint: Checkp
         Drawing(tmp_path / "d", replace(checkpoint, sha256="0" * 64), RECIPE)
 
 
+@pytest.mark.parametrize("forgotten", ["revision", "clip", "variance", "model"])
+def test_a_folder_that_does_not_say_how_it_was_drawn_is_refused(
+    tmp_path: Path, checkpoint: Checkpoint, forgotten: str
+) -> None:
+    drawn(tmp_path / "d", checkpoint, RECIPE, 4)
+    path = tmp_path / "d" / "recipe.json"
+    told = json.loads(path.read_text())
+    del told[forgotten]
+    path.write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="holds images of another recipe; choose another --out"):
+        Drawing(tmp_path / "d", checkpoint, RECIPE)
+
+
+def test_a_folder_of_other_arithmetic_is_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    drawn(tmp_path / "d", checkpoint, RECIPE, 4)
+    path = tmp_path / "d" / "recipe.json"
+    told = json.loads(path.read_text())
+    assert told["revision"] == REVISION
+    path.write_text(json.dumps(told | {"revision": REVISION - 1}))
+    with pytest.raises(ValueError, match="holds images of another recipe; choose another --out"):
+        Drawing(tmp_path / "d", checkpoint, RECIPE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"clip": None}, {"variance": "fixed_large"}, {"prediction": "v_prediction"}],
+    ids=str,
+)
+def test_a_checkpoint_that_is_sampled_otherwise_wants_another_folder(
+    tmp_path: Path, checkpoint: Checkpoint, change: dict[str, object]
+) -> None:
+    drawn(tmp_path / "d", checkpoint, RECIPE, 4)
+    other = replace(checkpoint, defaults=replace(checkpoint.defaults, **change))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="another recipe"):
+        Drawing(tmp_path / "d", other, RECIPE)
+    with pytest.raises(ValueError, match="another recipe"):
+        Drawing(tmp_path / "d", replace(checkpoint, schedule=linear_schedule(end=0.03)), RECIPE)
+
+
+def test_what_a_folder_says_is_what_was_used(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    large = replace(checkpoint, defaults=replace(checkpoint.defaults, variance="fixed_large"))
+    told = {
+        sampler: Drawing(tmp_path / sampler, large, Recipe(sampler, 3)).told
+        for sampler in get_args(SamplerName)
+    }
+    keys = ("spacing", "clip", "variance")
+    assert {name: tuple(each[key] for key in keys) for name, each in told.items()} == {
+        "ddpm": ("leading", 1.0, "fixed_small"),  # so few steps are not drawn with fixed_large
+        "ddim": ("leading", 1.0, None),
+        "dpmpp-2m": ("linspace", None, None),
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 2, 6])
+def test_an_image_that_is_not_finite_is_refused_by_its_index(
+    tmp_path: Path, by_class: Checkpoint, batch: int
+) -> None:
+    with torch.no_grad():
+        by_class.net.class_embedding.weight[1] = 3e38  # finite, and overflows
+    drawing = Drawing(tmp_path / "d", by_class, RECIPE)
+    with pytest.raises(ValueError, match="image 1: not finite"):
+        drawing.images(6, batch=batch, device="cpu")
+    kept = sorted(path.name for path in (tmp_path / "d").glob("*.npy"))
+    assert kept == (["000000-000000.npy"] if batch == 1 else []), "nothing that is broken"
+
+
 @pytest.mark.parametrize(
     ("recipe", "message"),
-    [(replace(RECIPE, steps=2000), "steps"), (replace(RECIPE, guidance=2.0), "guidance")],
+    [
+        (replace(RECIPE, steps=2000), "steps"),
+        (replace(RECIPE, guidance=2.0), "guidance: the model knows no classes"),
+        (replace(RECIPE, guidance=float("nan")), "guidance: must be a finite number"),
+        (replace(RECIPE, guidance=float("inf")), "guidance: must be a finite number"),
+    ],
 )
 def test_a_recipe_that_cannot_be_followed_leaves_no_folder(
     tmp_path: Path, checkpoint: Checkpoint, recipe: Recipe, message: str

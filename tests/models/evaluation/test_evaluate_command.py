@@ -1,19 +1,24 @@
 """`python -m models.evaluate`, whole, on a tiny network and few images."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
-from models.checkpoint import save_checkpoint
+from models import accuracy_score
+from models.bits_per_dim import likelihood
+from models.checkpoint import load_checkpoint, save_checkpoint
 from models.data import load_images, load_labels
 from models.evaluate import main
 from models.evaluation.classifier import Kind, accuracy, load_classifier
+from models.evaluation.page import fids
+from models.plan import REVISION
 from models.schedule import linear_schedule
 from tests.models.evaluation.test_classifier import saved
 from tests.models.tiny import tiny_config, tiny_net
@@ -77,6 +82,8 @@ def test_a_run_leaves_report_page_and_images(
     assert (report["model"], report["n"], report["how"]) == ("tiny", 24, "ddim, 3 steps")
     assert report["rounding"] == "round(clamp(x/2 + 0.5, 0, 1) * 255)"
     assert report["recipe"]["seed"] == 0
+    used = [report["recipe"][key] for key in ("spacing", "clip", "variance", "revision")]
+    assert used == ["leading", 1.0, None, REVISION]
     assert report["extractor"]["name"] == "judge"
     assert len(report["extractor"]["sha256"]) == len(report["weights_sha256"]) == 64
     assert (report["extractor"]["features"], report["extractor"]["test_accuracy"]) == (64, 0.5)
@@ -85,12 +92,30 @@ def test_a_run_leaves_report_page_and_images(
     assert "as_asked" not in report["classes"]
     assert "bits_per_dim" not in report
     assert load_images(evaluation.out / "images.npz").shape == (24, 1, 8, 8)
+    provenance = accuracy_score.provenance(evaluation.out / "images.npz")
+    assert provenance["images_sha256"] == report["images_sha256"]
+    assert provenance["drawn_by"] == {
+        key: report[key] for key in ("model", "weights_sha256", "recipe")
+    }
     with Image.open(evaluation.out / "page.png") as page:
         assert page.size == (1210, 1100)
     told = (evaluation.out / "report.md").read_text()
     assert told.startswith("# tiny\n")
     assert report["extractor"]["sha256"] in told
     assert f"{report['distances']['fid_test']:.4g}" in told
+    floor = report["floors"]["fid_n_train_against_test"]
+    assert f"| fid n train against test | {floor:.4g} (24 against 60 images) |" in told
+    assert f"(24 real ones {floor:.2g})" in fids(report)
+
+
+def test_floors_of_fewer_images_than_were_drawn_say_so(
+    evaluation: Evaluation, folder: Path
+) -> None:
+    assert evaluation.run(folder, n="70") == 0
+    floor = evaluation.report["floors"]["fid_train_against_n_test"]
+    told = (evaluation.out / "report.md").read_text()
+    assert f"| fid train against n test | {floor:.4g} (200 against 60 images) |" in told
+    assert f"(60 real ones {floor:.2g})" in fids(evaluation.report)
 
 
 def test_a_second_run_draws_nothing_and_finds_the_same(
@@ -104,11 +129,50 @@ def test_a_second_run_draws_nothing_and_finds_the_same(
     assert times == {p.name: p.stat().st_mtime_ns for p in (evaluation.out / "drawn").glob("*.npy")}
 
 
+def test_features_that_were_kept_change_nothing(
+    evaluation: Evaluation, folder: Path, tmp_path: Path
+) -> None:
+    evaluation.run(folder)
+    report = evaluation.report
+    for _ in range(2):
+        assert evaluation.run(folder, features=str(tmp_path / "features")) == 0
+        assert evaluation.report == report
+    assert len(list((tmp_path / "features").iterdir())) == 2, "training images, test images"
+
+
 def test_bits_per_dim_come_with_it_where_asked(evaluation: Evaluation, folder: Path) -> None:
     assert evaluation.run(folder, **{"bits-per-dim": "4", "timesteps": "5"}) == 0
     found = evaluation.report["bits_per_dim"]
     assert (found["images"], found["timesteps"]) == (4, 5)
     assert found["total"] > 0.0
+    assert found["classes"] == "none"
+
+
+@pytest.mark.parametrize(("labels", "classes"), [(True, "of the data"), (False, "none")])
+def test_bits_per_dim_are_by_class_where_model_and_data_know_them(
+    evaluation: Evaluation, tmp_path: Path, garments: Tensor, labels: bool, classes: str
+) -> None:
+    told: dict[str, Any] = {"labels": np.arange(60) % 3} if labels else {}
+    np.savez(tmp_path / "test.npz", images=garments[200:260].numpy(), **told)
+    model = by_class(tmp_path / "kinds", KINDS)
+    assert evaluation.run(model, **{"bits-per-dim": "4", "timesteps": "5"}) == 0
+    expected = likelihood(
+        load_checkpoint(model),
+        garments[200:204],
+        labels=torch.arange(4) % 3 if labels else None,
+        timesteps=5,
+    )
+    assert evaluation.report["bits_per_dim"] == asdict(expected)
+    assert expected.classes == classes
+
+
+def test_the_bits_of_one_image_have_no_scatter_and_make_no_nan(
+    evaluation: Evaluation, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluation.run(folder, **{"bits-per-dim": "1", "timesteps": "5"}) == 0
+    assert evaluation.report["bits_per_dim"]["standard_error"] is None
+    for text in (capsys.readouterr().out, (evaluation.out / "report.json").read_text()):
+        assert "NaN" not in text
 
 
 def test_images_by_class_carry_their_labels_and_are_judged_by_them(
@@ -135,6 +199,11 @@ def test_an_extractor_of_other_classes_is_no_judge_of_labels(
         ({"n": "3"}, "--n: 3 images; needs 4 at least"),
         ({"batch": "0"}, "--batch: must be positive"),
         ({"steps": "1001"}, "steps"),
+        ({"timesteps": "1"}, "--timesteps: must be between 2 and 1000, got 1"),
+        ({"timesteps": "1001"}, "--timesteps: must be between 2 and 1000, got 1001"),
+        ({"bits-per-dim": "-1"}, "--bits-per-dim: must be 0 at least, got -1"),
+        ({"device": "bogus"}, "--device: bogus: "),
+        ({"device": "cuda:99"}, "--device: cuda:99: "),
         ({"guidance": "2"}, "guidance: the model knows no classes"),
         ({"data": "nowhere.npz"}, "nowhere.npz: no such file"),
         ({"extractor": "nowhere"}, "nowhere: neither a classifier's folder nor a TorchScript"),
@@ -154,6 +223,19 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_drawn(
     assert message in said.err
     assert said.err.count("\n") == 1
     assert not evaluation.out.exists()
+
+
+def test_a_network_that_draws_nan_makes_no_report(
+    evaluation: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tiny_net().state_dict()
+    weights["conv_out.weight"] = torch.full_like(weights["conv_out.weight"], 3e38)  # overflows
+    save_checkpoint(tmp_path / "broken", tiny_config(), weights, linear_schedule())
+    assert evaluation.run(tmp_path / "broken") == 2
+    said = capsys.readouterr()
+    assert "image 0: not finite" in said.err
+    assert said.out == ""
+    assert not (evaluation.out / "report.json").exists()
 
 
 def test_another_recipe_wants_another_folder(

@@ -29,6 +29,14 @@ class Silent(nn.Module):
         return x
 
 
+class Overflows(nn.Module):
+    """Its features are not finite."""
+
+    def forward(self, x: Tensor, return_features: bool = False) -> Tensor:
+        assert return_features
+        return x.float().mean(dim=[2, 3]) * float("inf")
+
+
 def scripted(path: Path, module: nn.Module) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -78,6 +86,12 @@ def test_a_script_gives_features_of_colour_images_and_of_grey_ones_as_such(tmp_p
 def test_a_script_that_gives_no_features_is_named(tmp_path: Path) -> None:
     path = scripted(tmp_path / "silent.pt", Silent())
     with pytest.raises(ClassifierError, match="silent.pt: gives no features: forward"):
+        extractor_at(path)(noise(3))
+
+
+def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    path = scripted(tmp_path / "overflows.pt", Overflows())
+    with pytest.raises(ClassifierError, match="extractor: gives features that are not finite"):
         extractor_at(path)(noise(3))
 
 

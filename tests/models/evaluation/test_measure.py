@@ -4,8 +4,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.evaluation.distances import frechet_distance
 from models.evaluation.extractor import Features
-from models.evaluation.measure import Images, distances, floors, histogram, neighbours
+from models.evaluation.measure import (
+    Images,
+    distances,
+    floor_of,
+    floors,
+    histogram,
+    neighbours,
+)
 
 NAMES = ("a", "b", "c", "d")
 
@@ -26,6 +34,37 @@ def test_a_model_as_good_as_real_images_reaches_the_floors() -> None:
     assert good["precision"] == pytest.approx(floor["precision_n_train"], abs=0.1)
     assert floor["fid_train_half_against_half"] < floor["fid_train_against_n_test"]
     assert (good["n_pairs"], distances(images(900, 2), train, test)["n_pairs"]) == (400, 600)
+
+
+def test_a_floor_is_of_as_many_images_as_the_figure_it_stands_beside() -> None:
+    train, test = images(2000, 0), images(600, 1)
+    found = floors(train, test, 50)
+    assert found["images"] == {
+        "fid_train_half_against_half": [1000, 1000],
+        "fid_train_against_test": [2000, 600],
+        "fid_train_against_n_test": [2000, 50],
+        "fid_n_train_against_test": [50, 600],
+        "kid_n_train_against_n_test": [50, 50],
+        "precision_n_train": [50, 50],
+        "recall_n_train": [50, 50],
+    }
+    few = test.features.values[:50]
+    assert floor_of("fid_train", found) == (frechet_distance(train.features.values, few), 50)
+    of_fid_test, count = floor_of("fid_test", found)
+    assert (of_fid_test, count) == (found["fid_n_train_against_test"], 50)
+    as_good = distances(images(50, 2), train, test)
+    assert as_good["fid_test"] / 4 < of_fid_test < 4 * as_good["fid_test"]
+    assert of_fid_test > 4 * found["fid_train_against_test"], "fifty are few"
+
+
+def test_a_floor_that_is_of_fewer_images_than_were_drawn_says_so() -> None:
+    train, test = images(2000, 0), images(600, 1)
+    found = floors(train, test, 5000)
+    assert floor_of("fid_train", found) == (found["fid_train_against_test"], 600)
+    value, count = floor_of("fid_test", found)
+    assert count == 2000
+    assert value == pytest.approx(found["fid_train_against_test"], rel=1e-9), "all, shuffled"
+    assert found["images"]["kid_n_train_against_n_test"] == [600, 600]
 
 
 def test_floors_do_not_mind_that_training_images_come_in_order() -> None:

@@ -12,8 +12,9 @@ from protocol.job_store import Begun, Commit, JobStore
 from protocol.messages import ImageManifest, JobError, WebhookSpec
 from protocol.states import MOVES, JobState
 from protocol.webhook_store import WebhookStore, of_job
-from tests.conftest import RedisServer
+from tests.conftest import SERVER, RedisServer
 from tests.jobs import events, record, submit
+from tests.protocol.conftest import OLDEST, without_oldest
 
 N, SHARDS = 40, 2
 WEBHOOK = WebhookSpec(
@@ -148,6 +149,13 @@ class TestJobLife(JobLife.TestCase):  # type: ignore[misc, valid-type]
         suppress_health_check=[HealthCheck.too_slow],
     )
 
+    program = SERVER
+
     @classmethod
     def setUpClass(cls) -> None:
-        JobLife.server = cls.enterClassContext(RedisServer.running())
+        JobLife.server = cls.enterClassContext(RedisServer.running(cls.program))
+
+
+@without_oldest
+class TestJobLifeOnTheOldest(TestJobLife):
+    program = OLDEST

@@ -99,7 +99,7 @@ def test_a_neighbour_stays_as_it_is(store: JobStore, redis: Redis) -> None:
 
 
 def commits(store: JobStore, held: Begun) -> None:
-    assert commit(store, held, 1) is Commit.FENCED
+    assert commit(store, held, 1) is Commit.CLOSED
 
 
 def reports(store: JobStore, held: Begun) -> None:

@@ -67,7 +67,8 @@ class JobLife(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9), index=st.integers(0, N - 1))
     def a_zombie_speaks(self, which: int, index: int) -> None:
         zombie = self.zombies[which % len(self.zombies)]
-        assert self._commit(zombie, index) is Commit.FENCED
+        open_ = record(self.redis, self.job_id).status in (JobState.QUEUED, JobState.RUNNING)
+        assert self._commit(zombie, index) is (Commit.FENCED if open_ else Commit.CLOSED)
         self.store.fail_job(self.job_id, zombie.shard, ERROR, epoch=zombie.epoch)
         self.store.leave_shard(zombie)
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
 
 from redis.exceptions import (
     ConnectionError,
@@ -15,20 +16,37 @@ from redis.exceptions import (
 )
 
 log = logging.getLogger(__name__)
-PASSING = (
-    ConnectionError,
-    TimeoutError,
-    OutOfMemoryError,
-    ExecAbortError,  # a transaction in which a command found the memory full
-    ReadOnlyError,
-)
+
+
+class Trouble(Enum):
+    """Kinds of it, all of which pass."""
+
+    AWAY = auto()  # nobody answers, or one who may not write
+    FULL = auto()
+    NO_DISK = auto()  # full, or gone
+
+
+# As Redis 6.2 tells it of a script: within the text of an error that has no type of its own.
+WORDS = {"-OOM ": Trouble.FULL, "MISCONF ": Trouble.NO_DISK, "-READONLY ": Trouble.AWAY}
+
+
+def trouble_of(error: RedisError) -> Trouble | None:
+    """What stands behind an error; None: a mistake of ours, which would be made again."""
+    match error:
+        case ConnectionError() | TimeoutError() | ReadOnlyError():
+            return Trouble.AWAY
+        case (
+            OutOfMemoryError() | ExecAbortError()
+        ):  # the latter: a command of a transaction found it
+            return Trouble.FULL
+        case ResponseError():
+            return next((WORDS[word] for word in WORDS if word in str(error)), None)
+    return None
 
 
 def passes(error: RedisError) -> bool:
-    """Whether the same command may succeed later; all else is a mistake of ours."""
-    if isinstance(error, PASSING):
-        return True
-    return isinstance(error, ResponseError) and "MISCONF" in str(error)  # its disk is full, or gone
+    """Whether the same command may succeed later."""
+    return trouble_of(error) is not None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import cast
 from redis import Redis
 
 from app.new_job import new_job
+from app.verify import engine_to_wait_for
 from protocol import keys
 from protocol.job_intake import JobIntake, first_shards
 from protocol.job_list import JobList
@@ -31,6 +32,7 @@ class Operate:
 
     def __init__(self, redis: Redis) -> None:
         self._redis, self._jobs, self._store = redis, JobList(redis), JobStore(redis)
+        self._registry = Registry(redis)
 
     def tenants(self) -> list[str]:
         """All that have jobs, by name."""
@@ -77,11 +79,14 @@ class Operate:
             raise NotAgain(f"no job is called {job_id}")
         if job.status not in (JobState.FAILED, JobState.CANCELED):
             raise NotAgain(f"{job_id} is {job.status}; only one that failed or was canceled is")
-        request = job.request
-        model = Registry(self._redis).models().get(request.model)
+        request, claim = job.request, job.claim
+        model = self._registry.models().get(request.model)
         if model is None:
             raise NotAgain(f"{job_id}: nobody serves {request.model} any more")
         sources = self._store.sources(job_id)
-        if not sources and (request.sources or job.claim is not None):
+        if not sources and (request.sources or claim is not None):
             raise NotAgain(f"{job_id}: the images that it starts from have expired")
-        return new_job(request, model, tenant=job.tenant, sources=sources, claim=job.claim)
+        engine = engine_to_wait_for(claim, model, self._registry) if claim else ""
+        return new_job(
+            request, model, tenant=job.tenant, sources=sources, claim=claim, engine=engine
+        )

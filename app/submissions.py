@@ -23,7 +23,7 @@ from app.resources.jobs import DryRun
 from app.room import Room
 from app.schemas import JobSubmission
 from app.source_images import SourceImages
-from app.verify import SOURCE, to_verify
+from app.verify import SOURCE, engine_to_wait_for, to_verify
 from protocol.admission import Bound, NotAdmitted
 from protocol.idempotency import NameTaken, Once
 from protocol.job_intake import JobIntake, first_shards
@@ -113,8 +113,7 @@ class SubmissionService:
         """
         wanted = to_verify(png, self._registry.models())
         self._serve(wanted.model.name, strict=strict)
-        lives = wanted.claim.engine in self._engines(wanted.model.name)
-        engine = wanted.claim.engine if lives else ""
+        engine = engine_to_wait_for(wanted.claim, wanted.model, self._registry)
         pixels = {SOURCE: wanted.pixels}
         return self._enqueue(
             _Resolved(wanted.request, wanted.model, pixels, claim=wanted.claim, engine=engine)
@@ -138,12 +137,8 @@ class SubmissionService:
         return None if found is None else found.job_id
 
     def _serve(self, model: str, *, strict: bool) -> None:
-        if strict and not self._engines(model):
+        if strict and not self._registry.live_engines(model):
             raise NoWorker(f"No live worker serves {model}.")
-
-    def _engines(self, model: str) -> set[str]:
-        """Of the live workers of a model."""
-        return {live.engine for live in self._registry.live_workers() if live.model == model}
 
     def _enqueue(self, resolved: _Resolved, once: Once | None = None) -> str:
         """The new job's id."""

@@ -76,3 +76,7 @@ class Registry:
             return []
         found = self.redis.hmget(keys.worker_infos(), names)
         return [WorkerInfo.model_validate_json(raw) for raw in found if raw is not None]
+
+    def live_engines(self, model: str) -> set[str]:
+        """Of the live workers of a model."""
+        return {worker.engine for worker in self.live_workers() if worker.model == model}

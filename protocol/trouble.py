@@ -26,7 +26,7 @@ class Trouble(Enum):
     NO_DISK = auto()  # full, or gone
 
 
-# As Redis 6.2 tells it of a script: within the text of an error that has no type of its own.
+# Where the error has no type of its own, its text tells: of scripts in Redis 6.2, of disks in all.
 WORDS = {"-OOM ": Trouble.FULL, "MISCONF ": Trouble.NO_DISK, "-READONLY ": Trouble.AWAY}
 
 
@@ -35,9 +35,7 @@ def trouble_of(error: RedisError) -> Trouble | None:
     match error:
         case ConnectionError() | TimeoutError() | ReadOnlyError():
             return Trouble.AWAY
-        case (
-            OutOfMemoryError() | ExecAbortError()
-        ):  # the latter: a command of a transaction found it
+        case OutOfMemoryError() | ExecAbortError():  # in a transaction, a command is told of it
             return Trouble.FULL
         case ResponseError():
             return next((WORDS[word] for word in WORDS if word in str(error)), None)

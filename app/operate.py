@@ -6,15 +6,14 @@ from typing import cast
 
 from redis import Redis
 
-from app.new_job import new_job
-from app.verify import engine_to_wait_for
+from app.new_job import engine_to_wait_for, new_job
 from protocol import keys
 from protocol.job_intake import JobIntake, first_shards
 from protocol.job_list import JobList
 from protocol.job_record import JobRecord, NewJob
+from protocol.job_removal import remove
 from protocol.job_store import JobStore
 from protocol.registry import Registry
-from protocol.shard_queue import ShardQueue
 from protocol.states import JobState
 
 PAGE = 200
@@ -59,10 +58,7 @@ class Operate:
 
     def delete(self, job: JobRecord) -> None:
         """Its images, its record, and the memory that it was here; ended first if need be."""
-        self._store.delete(job.id)
-        ShardQueue(self._redis, job.request.model, job.request.priority).withdraw(
-            job.id, job.request.n
-        )
+        remove(self._store, job)
 
     def again(self, job_id: str) -> str:
         """Queue a job that did not succeed once more, whatever is queued: the new job's id.

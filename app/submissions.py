@@ -16,14 +16,14 @@ from app.errors import IdempotencyKeyReused, NoWorker
 from app.idempotency import Named
 from app.images import ImageService
 from app.keys import NO_QUOTAS, Quotas
-from app.new_job import new_job
+from app.new_job import engine_to_wait_for, new_job
 from app.quotas import bounds_of, refusal
 from app.resolve import choose_model, resolve
 from app.resources.jobs import DryRun
 from app.room import Room
 from app.schemas import JobSubmission
 from app.source_images import SourceImages
-from app.verify import SOURCE, engine_to_wait_for, to_verify
+from app.verify import SOURCE, to_verify
 from protocol.admission import Bound, NotAdmitted
 from protocol.idempotency import NameTaken, Once
 from protocol.job_intake import JobIntake, first_shards

@@ -16,7 +16,6 @@ from protocol.image_store import RedisImageStore
 from protocol.job_record import JobRecord
 from protocol.job_store import JobStore
 from protocol.messages import Claim, ImageManifest, JobRequest, ModelInfo
-from protocol.registry import Registry
 
 SOURCE = "image"  # the name under which the pixels lie beside the job
 MAX_PIXELS = 2**24
@@ -50,11 +49,6 @@ def to_verify(png: bytes, models: Mapping[str, ModelInfo]) -> ToVerify:
         intact=sha256 == recipe.pixels_sha256,
     )
     return ToVerify(request, model, claim, pixels)
-
-
-def engine_to_wait_for(claim: Claim, model: ModelInfo, registry: Registry) -> str:
-    """The one that made the image, if a worker of it lives; else "": any will do."""
-    return claim.engine if claim.engine in registry.live_engines(model.name) else ""
 
 
 class Verifier:

@@ -18,6 +18,7 @@ from redis import Redis
 from protocol import counts, keys
 from protocol.clock import now_s
 from protocol.messages import DeliveryAttempt, JobAbout, JobError
+from protocol.scripts import scripts_in
 
 log = logging.getLogger(__name__)
 LUA = Path(__file__).parent / "lua" / "webhooks"
@@ -72,12 +73,7 @@ class WebhookStore:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        prelude = (LUA / "prelude.lua").read_text()
-        self._scripts = {
-            path.stem: redis.register_script(prelude + path.read_text())
-            for path in LUA.glob("*.lua")
-            if path.stem != "prelude"
-        }
+        self._scripts = scripts_in(LUA, redis)
 
     def enqueue_test(self, delivery_id: str, url: str, *, tenant: str) -> None:
         """An event that says nothing, due now, by the way that all of them go."""

@@ -27,9 +27,8 @@ from app.errors import (
     MethodNotAllowed,
     ModelNotFound,
     NotFound,
-    RedisUnavailable,
-    StorageFull,
 )
+from app.shortages import RedisUnavailable, StorageFull
 from protocol.trouble import Trouble, trouble_of
 
 log = logging.getLogger(__name__)

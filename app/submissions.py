@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from app import tasks
 from app.cost import dry_run
-from app.errors import IdempotencyKeyReused, NoWorker
+from app.errors import IdempotencyKeyReused
 from app.idempotency import Named
 from app.images import ImageService
 from app.keys import NO_QUOTAS, Quotas
@@ -22,6 +22,7 @@ from app.resolve import choose_model, resolve
 from app.resources.jobs import DryRun
 from app.room import Room
 from app.schemas import JobSubmission
+from app.shortages import NoWorker
 from app.source_images import SourceImages
 from app.verify import SOURCE, to_verify
 from protocol.admission import Bound, NotAdmitted

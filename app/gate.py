@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems
-from app.errors import ApiError, RateLimited, Unauthenticated
+from app.errors import ApiError, Unauthenticated
 from app.keys import ANYBODY, Caller, KeyRing
 from app.limits import Limit, headers_of
+from app.shortages import RateLimited
 from protocol.rate_limiter import RateLimiter
 
 OPEN = {"/livez", "/readyz", "/openapi.json", "/docs"}  # nothing of anybody's is shown there

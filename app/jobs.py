@@ -15,8 +15,8 @@ from app.verify import Verifier
 from app.views import Findings, image_view, job_view, listed, status_of
 from protocol.event_log import StreamId
 from protocol.job_record import DEFAULT_TENANT, JobRecord
+from protocol.job_removal import remove
 from protocol.job_store import JobStore
-from protocol.shard_queue import ShardQueue
 from protocol.states import JobState
 
 
@@ -70,9 +70,7 @@ class JobService:
 
     def delete(self, job_id: str) -> None:
         """Nothing is left of it: no image, no record, no memory. Raises like `get`."""
-        request = self._record(job_id).request
-        self._store.delete(job_id)
-        ShardQueue(self._store.redis, request.model, request.priority).withdraw(job_id, request.n)
+        remove(self._store, self._record(job_id))
 
     def _record(self, job_id: str) -> JobRecord:
         return find(self._store, job_id, tenant=self.tenant)

@@ -14,7 +14,7 @@ from app import connections, problems
 from app.deliveries import DeliveryService
 from app.deps import caller, no_unknown_query
 from app.ending import ended
-from app.errors import InvalidRequest, RateLimited, Unauthenticated
+from app.errors import InvalidRequest, Unauthenticated
 from app.events import JobEvents
 from app.feeds import Feeds
 from app.gate import Gate
@@ -28,6 +28,7 @@ from app.observe import Observe
 from app.openapi import DESCRIPTION, DocumentedAPI, documented
 from app.routers import images, jobs, models, operations, streams, system, verify, webhooks
 from app.settings import Settings
+from app.shortages import RateLimited
 from app.stats import StatsService
 from app.submissions import SubmissionService
 from protocol.event_log import EventLog

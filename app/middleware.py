@@ -1,4 +1,4 @@
-"""What every request passes on its way in. Outermost first: RequestId, BodyLimit."""
+"""Two of those that every request passes on its way in; `main._middleware` has all, in order."""
 
 import asyncio
 import re

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 import uuid_utils
 
-from app.room import bytes_of_image
+from app.cost import bytes_of_image
 from protocol.job_record import NewJob
 from protocol.messages import Claim, JobRequest, ModelInfo
+from protocol.registry import Registry
 
 
 def new_job(
@@ -33,3 +34,8 @@ def new_job(
         engine=engine,
         request_id=request_id,
     )
+
+
+def engine_to_wait_for(claim: Claim, model: ModelInfo, registry: Registry) -> str:
+    """The one that made the image to verify, if a worker of it lives; else "": any will do."""
+    return claim.engine if claim.engine in registry.live_engines(model.name) else ""

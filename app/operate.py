@@ -6,14 +6,14 @@ from typing import cast
 
 from redis import Redis
 
-from app.new_job import new_job
+from app.new_job import engine_to_wait_for, new_job
 from protocol import keys
 from protocol.job_intake import JobIntake, first_shards
 from protocol.job_list import JobList
 from protocol.job_record import JobRecord, NewJob
+from protocol.job_removal import remove
 from protocol.job_store import JobStore
 from protocol.registry import Registry
-from protocol.shard_queue import ShardQueue
 from protocol.states import JobState
 
 PAGE = 200
@@ -31,6 +31,7 @@ class Operate:
 
     def __init__(self, redis: Redis) -> None:
         self._redis, self._jobs, self._store = redis, JobList(redis), JobStore(redis)
+        self._registry = Registry(redis)
 
     def tenants(self) -> list[str]:
         """All that have jobs, by name."""
@@ -57,10 +58,7 @@ class Operate:
 
     def delete(self, job: JobRecord) -> None:
         """Its images, its record, and the memory that it was here; ended first if need be."""
-        self._store.delete(job.id)
-        ShardQueue(self._redis, job.request.model, job.request.priority).withdraw(
-            job.id, job.request.n
-        )
+        remove(self._store, job)
 
     def again(self, job_id: str) -> str:
         """Queue a job that did not succeed once more, whatever is queued: the new job's id.
@@ -77,11 +75,14 @@ class Operate:
             raise NotAgain(f"no job is called {job_id}")
         if job.status not in (JobState.FAILED, JobState.CANCELED):
             raise NotAgain(f"{job_id} is {job.status}; only one that failed or was canceled is")
-        request = job.request
-        model = Registry(self._redis).models().get(request.model)
+        request, claim = job.request, job.claim
+        model = self._registry.models().get(request.model)
         if model is None:
             raise NotAgain(f"{job_id}: nobody serves {request.model} any more")
         sources = self._store.sources(job_id)
-        if not sources and (request.sources or job.claim is not None):
+        if not sources and (request.sources or claim is not None):
             raise NotAgain(f"{job_id}: the images that it starts from have expired")
-        return new_job(request, model, tenant=job.tenant, sources=sources, claim=job.claim)
+        engine = engine_to_wait_for(claim, model, self._registry) if claim else ""
+        return new_job(
+            request, model, tenant=job.tenant, sources=sources, claim=claim, engine=engine
+        )

@@ -8,14 +8,7 @@ from urllib.parse import quote
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from redis.exceptions import (
-    ConnectionError,
-    ExecAbortError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TimeoutError,
-)
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -34,9 +27,9 @@ from app.errors import (
     MethodNotAllowed,
     ModelNotFound,
     NotFound,
-    RedisUnavailable,
-    StorageFull,
 )
+from app.shortages import RedisUnavailable, StorageFull
+from protocol.trouble import Trouble, trouble_of
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -48,7 +41,6 @@ HANDLED = (
     RequestValidationError,
     ConnectionError,
     TimeoutError,
-    ReadOnlyError,
     ResponseError,
     Exception,
 )
@@ -132,14 +124,19 @@ def as_api_error(exc: Exception) -> ApiError:
             return OF_STATUS.get(exc.status_code, Internal)(headers=exc.headers)
         case RequestValidationError():
             return _of_validation(exc.errors())
-        case OutOfMemoryError() | ExecAbortError():
-            return StorageFull()
-        case ResponseError() if "-OOM " in str(exc):  # of a script, as Redis 6.2 says it
-            return StorageFull()
-        case ResponseError() if "MISCONF" in str(exc):  # its disk is full, or gone
-            return StorageFull("Redis cannot write to its disk.")
-        case ConnectionError() | TimeoutError() | ReadOnlyError():
+        case RedisError():
+            return _of_redis(exc)
+    return Internal()
+
+
+def _of_redis(error: RedisError) -> ApiError:
+    match trouble_of(error):
+        case Trouble.AWAY:
             return RedisUnavailable()
+        case Trouble.FULL:
+            return StorageFull()
+        case Trouble.NO_DISK:
+            return StorageFull("Redis cannot write to its disk.")
     return Internal()
 
 

@@ -1,8 +1,9 @@
 """From an owner's quotas and the service's to the bounds of a submission, and back to an error."""
 
-from app.errors import ApiError, QueueFull, QuotaExceeded, StorageFull
+from app.errors import ApiError
 from app.keys import Quotas
 from app.limits import Limit
+from app.shortages import QueueFull, QuotaExceeded, StorageFull
 from protocol.admission import Bound, Bounds, NotAdmitted
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from app import labels, tasks, webhooks
-from app.errors import FieldError, InvalidRequest, NoWorker
+from app.errors import FieldError, InvalidRequest
 from app.schemas import JobSubmission, SamplerChoice
+from app.shortages import NoWorker
 from protocol.messages import (
     MAX_INDEX,
     JobRequest,

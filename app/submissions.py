@@ -12,16 +12,17 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from app import tasks
 from app.cost import dry_run
-from app.errors import IdempotencyKeyReused, NoWorker
+from app.errors import IdempotencyKeyReused
 from app.idempotency import Named
 from app.images import ImageService
 from app.keys import NO_QUOTAS, Quotas
-from app.new_job import new_job
+from app.new_job import engine_to_wait_for, new_job
 from app.quotas import bounds_of, refusal
 from app.resolve import choose_model, resolve
 from app.resources.jobs import DryRun
 from app.room import Room
 from app.schemas import JobSubmission
+from app.shortages import NoWorker
 from app.source_images import SourceImages
 from app.verify import SOURCE, to_verify
 from protocol.admission import Bound, NotAdmitted
@@ -113,8 +114,7 @@ class SubmissionService:
         """
         wanted = to_verify(png, self._registry.models())
         self._serve(wanted.model.name, strict=strict)
-        lives = wanted.claim.engine in self._engines(wanted.model.name)
-        engine = wanted.claim.engine if lives else ""
+        engine = engine_to_wait_for(wanted.claim, wanted.model, self._registry)
         pixels = {SOURCE: wanted.pixels}
         return self._enqueue(
             _Resolved(wanted.request, wanted.model, pixels, claim=wanted.claim, engine=engine)
@@ -138,12 +138,8 @@ class SubmissionService:
         return None if found is None else found.job_id
 
     def _serve(self, model: str, *, strict: bool) -> None:
-        if strict and not self._engines(model):
+        if strict and not self._registry.live_engines(model):
             raise NoWorker(f"No live worker serves {model}.")
-
-    def _engines(self, model: str) -> set[str]:
-        """Of the live workers of a model."""
-        return {live.engine for live in self._registry.live_workers() if live.model == model}
 
     def _enqueue(self, resolved: _Resolved, once: Once | None = None) -> str:
         """The new job's id."""

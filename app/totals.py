@@ -12,11 +12,10 @@ from prometheus_client.core import (
 )
 from redis import Redis
 
-from protocol import keys
 from protocol.counted import STEP_BOUNDS_S, STEP_BUCKETS, STEP_US, Count
 from protocol.counts import WEBHOOK_ATTEMPTS, Counts, oldest_waiting
 from protocol.registry import Registry
-from protocol.webhook_store import DeliveryState
+from protocol.webhook_store import DeliveryState, WebhookStore
 
 TEXTS = {
     Count.IMAGES: "Images that were made.",
@@ -32,10 +31,11 @@ TEXTS = {
 
 
 class Totals:
-    """Read in four round trips, whatever there is."""
+    """Read in a few round trips, whatever there is."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis, self._counts, self._registry = redis, Counts(redis), Registry(redis)
+        self._deliveries = WebhookStore(redis)
 
     def read(self) -> list[Metric]:
         """As of now. Raises RedisError."""
@@ -62,11 +62,7 @@ class Totals:
         return age
 
     def _webhooks(self) -> Iterator[Metric]:
-        now = time.time()
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zcard(keys.deliveries_due())
-            pipe.zcount(keys.senders(), now, "+inf")
-            open_, senders = pipe.execute()
+        open_, senders = self._deliveries.open(), len(self._deliveries.live_senders())
         yield GaugeMetricFamily("denoised_webhooks_open", "Deliveries not over.", value=open_)
         yield GaugeMetricFamily("denoised_webhook_senders", "Live senders.", value=senders)
 

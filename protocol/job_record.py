@@ -13,7 +13,7 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as it stands. Times are seconds since the epoch, by Redis's clock once it began."""
+    """A job as it stands. Times are seconds since the epoch by Redis's clock, but for two."""
 
     id: str
     tenant: str
@@ -24,9 +24,9 @@ class JobRecord:
     images_done: int
     attempts: int
     error: JobError | None
-    created_at: float
+    created_at: float  # by the front end's clock
     started_at: float | None
-    first_step_at: float | None
+    first_step_at: float | None  # by the worker's
     finished_at: float | None
     expires_at: float | None
     done_event: StreamId | None  # of the event that told its end

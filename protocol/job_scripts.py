@@ -6,6 +6,7 @@ from typing import Any
 from redis import Redis
 
 from protocol import keys, webhook_store
+from protocol.scripts import scripts_in
 
 LUA = Path(__file__).parent / "lua"
 
@@ -14,12 +15,7 @@ class JobScripts:
     """Each with the keys and words that prelude.lua names."""
 
     def __init__(self, redis: Redis) -> None:
-        prelude = (LUA / "prelude.lua").read_text()
-        self._scripts = {
-            path.stem: redis.register_script(prelude + path.read_text())
-            for path in LUA.glob("*.lua")
-            if path.stem != "prelude"
-        }
+        self._scripts = scripts_in(LUA, redis)
 
     def run(self, script: str, job_id: str, *args: Any) -> Any:
         """What the script answers; `args` come behind those of all."""

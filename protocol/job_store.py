@@ -20,7 +20,7 @@ class Commit(StrEnum):
     COMMITTED = "committed"
     DUPLICATE = "duplicate"  # the image was there already, from an earlier run of the shard
     FENCED = "fenced"  # another worker has the shard now
-    CLOSED = "closed"  # the job has ended, or is being canceled
+    CLOSED = "closed"  # the job has ended, is being canceled, or was deleted
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,16 @@ class DeliveryAttempt(Message):
     error: str | None = None
 
 
-class SamplerInfo(Message):
+class Published(Message):
+    """The base of what workers say of themselves, for front ends that live on while they do.
+
+    What a newer worker says beyond this is ignored: not all processes are replaced in one moment.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class SamplerInfo(Published):
     """A sampler a model offers, with what is used where the client says nothing."""
 
     name: SamplerName
@@ -177,7 +186,7 @@ class SamplerInfo(Message):
     clip: float | None = None
 
 
-class ModelInfo(Message):
+class ModelInfo(Published):
     """What a worker publishes of its model. It outlives the worker."""
 
     name: Annotated[str, Field(pattern=MODEL_NAME_PATTERN)]
@@ -190,7 +199,7 @@ class ModelInfo(Message):
     card: dict[str, Any] = {}
 
 
-class WorkerLoad(Message):
+class WorkerLoad(Published):
     """How busy a worker is; rates are over its last seconds."""
 
     rows_running: int  # images that have taken a step and not their last
@@ -201,13 +210,8 @@ class WorkerLoad(Message):
     occupancy: float = 0.0  # rows of its steps, as a part of their width: 0 ... 1
 
 
-class WorkerInfo(Message):
-    """What a live worker says of itself with every heartbeat.
-
-    What a newer worker says beyond this is ignored: front ends are not replaced in one moment.
-    """
-
-    model_config = ConfigDict(extra="ignore")
+class WorkerInfo(Published):
+    """What a live worker says of itself with every heartbeat."""
 
     name: str
     model: str

@@ -1,11 +1,11 @@
 """Which models there are and which workers live. Models outlive their workers."""
 
-import time
 from typing import cast
 
 from redis import Redis
 
 from protocol import keys
+from protocol.clock import now_s
 from protocol.messages import ModelInfo, WorkerInfo
 
 WORKER_TTL_S = 10.0  # a worker that says nothing for this long is taken for dead
@@ -13,7 +13,8 @@ START_FAULT_TTL_S = 120  # longer than any supervisor waits before it starts a w
 
 
 class Registry:
-    """Written by workers, read by the API, which opens no checkpoint."""
+    """Written by workers, read by the API, which opens no checkpoint. Who lives is told by Redis's
+    clock: hosts need not agree on the time."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -30,15 +31,16 @@ class Registry:
 
     def heartbeat(self, worker: WorkerInfo) -> None:
         """Say that a worker lives, and with it its engine."""
+        good_until_s = now_s(self.redis) + WORKER_TTL_S
         with self.redis.pipeline(transaction=True) as pipe:
-            pipe.zadd(keys.workers(), {worker.name: time.time() + WORKER_TTL_S})
+            pipe.zadd(keys.workers(), {worker.name: good_until_s})
             pipe.hset(keys.worker_infos(), worker.name, worker.model_dump_json())
             pipe.set(keys.engine(worker.engine), worker.name, px=int(WORKER_TTL_S * 1000))
             pipe.execute()
 
     def heard(self, worker: str) -> tuple[float, WorkerInfo] | None:
-        """When a worker last spoke, in seconds since the epoch, and what it said; both of one
-        heartbeat. None for one that nobody knows."""
+        """When a worker last spoke, in seconds since the epoch by Redis's clock, and what it said;
+        both of one heartbeat. None for one that nobody knows."""
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.zscore(keys.workers(), worker)
             pipe.hget(keys.worker_infos(), worker)
@@ -65,14 +67,20 @@ class Registry:
 
     def forget_dead(self) -> None:
         """Drop the names of workers that stopped speaking an hour ago or more."""
-        dead = self.redis.zrangebyscore(keys.workers(), 0, time.time() - 3600)
+        dead = self.redis.zrangebyscore(keys.workers(), 0, now_s(self.redis) - 3600)
         for name in cast(list[bytes], dead):
             self.leave(name.decode())
 
     def live_workers(self) -> list[WorkerInfo]:
         """Workers heard of lately."""
-        names = cast(list[bytes], self.redis.zrangebyscore(keys.workers(), time.time(), "+inf"))
+        names = cast(
+            list[bytes], self.redis.zrangebyscore(keys.workers(), now_s(self.redis), "+inf")
+        )
         if not names:
             return []
         found = self.redis.hmget(keys.worker_infos(), names)
         return [WorkerInfo.model_validate_json(raw) for raw in found if raw is not None]
+
+    def live_engines(self, model: str) -> set[str]:
+        """Of the live workers of a model."""
+        return {worker.engine for worker in self.live_workers() if worker.model == model}

@@ -5,7 +5,6 @@ the jobs do. A delivery is sent at least once: a lease that runs out makes it du
 """
 
 import logging
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,9 @@ from pydantic import TypeAdapter
 from redis import Redis
 
 from protocol import counts, keys
+from protocol.clock import now_s
 from protocol.messages import DeliveryAttempt, JobAbout, JobError
+from protocol.scripts import scripts_in
 
 log = logging.getLogger(__name__)
 LUA = Path(__file__).parent / "lua" / "webhooks"
@@ -72,12 +73,7 @@ class WebhookStore:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        prelude = (LUA / "prelude.lua").read_text()
-        self._scripts = {
-            path.stem: redis.register_script(prelude + path.read_text())
-            for path in LUA.glob("*.lua")
-            if path.stem != "prelude"
-        }
+        self._scripts = scripts_in(LUA, redis)
 
     def enqueue_test(self, delivery_id: str, url: str, *, tenant: str) -> None:
         """An event that says nothing, due now, by the way that all of them go."""
@@ -170,7 +166,7 @@ class WebhookStore:
 
     def heartbeat(self, sender: str) -> None:
         """Say that a sender lives, and forget those that have not for an hour."""
-        now = time.time()
+        now = now_s(self.redis)
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.zadd(keys.senders(), {sender: now + SENDER_TTL_S})
             pipe.zremrangebyscore(keys.senders(), 0, now - 3600)
@@ -182,8 +178,12 @@ class WebhookStore:
 
     def live_senders(self) -> list[str]:
         """Senders heard of lately."""
-        names = cast(list[bytes], self.redis.zrangebyscore(keys.senders(), time.time(), "+inf"))
-        return [name.decode() for name in names]
+        names = self.redis.zrangebyscore(keys.senders(), now_s(self.redis), "+inf")
+        return [name.decode() for name in cast(list[bytes], names)]
+
+    def open(self) -> int:
+        """How many deliveries are not over."""
+        return self.redis.zcard(keys.deliveries_due())
 
 
 def of_job(job_id: str) -> str:

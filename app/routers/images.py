@@ -7,17 +7,11 @@ from starlette.responses import Response, StreamingResponse
 
 from app import etags
 from app.deps import IfCurrent, ImageIndex, Images, JobId, PageToken
-from app.errors import (
-    Expired,
-    ImageNotFound,
-    InvalidRequest,
-    JobNotFound,
-    RangeNotSatisfiable,
-    RedisUnavailable,
-)
+from app.errors import Expired, ImageNotFound, InvalidRequest, JobNotFound, RangeNotSatisfiable
 from app.openapi import documented
 from app.ranges import cut
 from app.resources.jobs import ImagePage
+from app.shortages import RedisUnavailable
 from app.views import image_view
 from protocol.messages import MAX_INDEX
 

@@ -28,12 +28,6 @@ from app.errors import (
     JobNotFound,
     MalformedJson,
     MalformedKey,
-    NoWorker,
-    QueueFull,
-    QuotaExceeded,
-    RateLimited,
-    RedisUnavailable,
-    StorageFull,
     UnsupportedMediaType,
 )
 from app.etags import IfNoneMatch
@@ -42,6 +36,14 @@ from app.job_filters import JobFilters
 from app.openapi import documented
 from app.resources.jobs import DryRun, Job, JobPage
 from app.schemas import JobSubmission
+from app.shortages import (
+    NoWorker,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
+    RedisUnavailable,
+    StorageFull,
+)
 from protocol.messages import MODEL_NAME_PATTERN
 from protocol.states import JobState
 

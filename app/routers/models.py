@@ -3,9 +3,10 @@
 from fastapi import APIRouter
 
 from app.deps import ModelName, Models
-from app.errors import InvalidRequest, ModelNotFound, RedisUnavailable
+from app.errors import InvalidRequest, ModelNotFound
 from app.openapi import documented
 from app.resources.models import Model, ModelList
+from app.shortages import RedisUnavailable
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

@@ -4,10 +4,11 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from app.deps import Events, RedisClient, admins_only
-from app.errors import Forbidden, RedisUnavailable
+from app.errors import Forbidden
 from app.metrics import MEDIA_TYPE, Metrics
 from app.openapi import documented
 from app.resources.system import Stats
+from app.shortages import RedisUnavailable
 from app.stats import StatsService
 from app.totals import Totals
 

@@ -7,9 +7,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.deps import Feeding, Source
-from app.errors import Expired, InvalidRequest, JobNotFound, RedisUnavailable
+from app.errors import Expired, InvalidRequest, JobNotFound
 from app.listener import Listener
 from app.openapi import documented
+from app.shortages import RedisUnavailable
 from app.sse import HEADERS, EventStream
 from protocol.event_log import StreamId
 

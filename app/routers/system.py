@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 
 from app.deps import Models, RedisClient
-from app.errors import NoWorker, RedisUnavailable
 from app.openapi import documented
 from app.resources.system import Health
+from app.shortages import NoWorker, RedisUnavailable
 
 router = APIRouter(tags=["system"])
 

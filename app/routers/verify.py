@@ -17,12 +17,6 @@ from app.errors import (
     InvalidImage,
     InvalidRequest,
     MalformedJson,
-    NoWorker,
-    QueueFull,
-    QuotaExceeded,
-    RateLimited,
-    RedisUnavailable,
-    StorageFull,
     UnsupportedMediaType,
 )
 from app.openapi import documented
@@ -30,6 +24,14 @@ from app.png_input import NotThisImage, from_base64
 from app.problems import field_error
 from app.resources.jobs import Job
 from app.schemas import ImageToVerify
+from app.shortages import (
+    NoWorker,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
+    RedisUnavailable,
+    StorageFull,
+)
 
 router = APIRouter(prefix="/v1/verify", tags=["verify"])
 BODY = {

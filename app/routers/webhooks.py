@@ -13,13 +13,12 @@ from app.errors import (
     InvalidRequest,
     JobNotFound,
     MalformedJson,
-    RedisUnavailable,
-    StorageFull,
     UnsupportedMediaType,
 )
 from app.openapi import documented
 from app.resources.deliveries import Delivery, DeliveryList
 from app.schemas import WebhookTest
+from app.shortages import RedisUnavailable, StorageFull
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 PageSize = Annotated[int, Query(ge=1, le=200)]

@@ -24,9 +24,8 @@ if not is_open(status) then
   return {'closed'}
 end
 if crashes_of(shard) >= SUSPECT_AFTER and ARGS[6] == '0' then return {'suspect'} end
-if pinned ~= engine then
-  redis.call('HSET', RECORD, 'engine', engine, 'model_sha256', ARGS[5])
-end
+-- Also where the engine was pinned: the submission took the weights from what was published last.
+redis.call('HSET', RECORD, 'engine', engine, 'model_sha256', ARGS[5])
 local epoch = redis.call('HINCRBY', EPOCHS, shard, 1)
 redis.call('HSET', LEASES, shard, run)
 local attempt = epoch - (redis.call('HGET', EPOCHS, 'given-back:' .. shard) or 0)

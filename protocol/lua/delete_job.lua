@@ -1,5 +1,5 @@
 -- All that is kept of a job goes, the memory that it was here too. What workers still have to say
--- of it finds no epoch, and is refused.
+-- of it finds neither job nor epoch, and is refused.
 -- ARGS: 1 watched, 2 previews (keys)
 -- Returns the status before, or false where there is no such job.
 local status = field('status')

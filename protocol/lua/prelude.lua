@@ -49,7 +49,8 @@ local function release(images)
   local less = {images = images, bytes = images * field('image_bytes')}
   less['tenant:' .. field('tenant')], less[queue] = images, images
   for name, amount in pairs(less) do
-    if redis.call('HINCRBY', QUEUED, name, -amount) <= 0 then
+    -- Not -amount: of 0 that is -0 in Lua, which servers before 7.2 take for no integer.
+    if redis.call('HINCRBY', QUEUED, name, 0 - amount) <= 0 then
       redis.call('HDEL', QUEUED, name)
     end
   end

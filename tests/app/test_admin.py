@@ -15,6 +15,7 @@ from protocol.job_store import JobStore
 from protocol.states import JobState
 from tests.app import owners
 from tests.app.played_worker import PlayedWorker
+from tests.app.test_verify import accepted, made
 from tests.conftest import ROOT, RedisServer
 from tests.jobs import record
 
@@ -139,6 +140,17 @@ def test_variations_are_asked_for_again_with_the_image_they_start_from(
     refused = admin("requeue", job_id)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == f"{job_id}: the images that it starts from have expired\n"
+
+
+def test_an_image_is_verified_again_by_the_engine_that_made_it(
+    client: TestClient, worker: PlayedWorker, redis: Redis, admin: Admin
+) -> None:
+    PlayedWorker(redis, name="2nd", engine="engine-2").announce()
+    job_id = accepted(client, made(engine="engine-2"))["id"]
+    client.post(f"/v1/jobs/{job_id}/cancel")
+    again = record(redis, json.loads(admin("requeue", job_id, "--json").stdout)["again_as"])
+    assert again.engine == "engine-2"
+    assert again.claim == record(redis, job_id).claim
 
 
 def test_what_succeeded_waits_or_is_not_there_is_not_asked_for_again(

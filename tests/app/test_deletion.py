@@ -65,7 +65,7 @@ def test_a_worker_that_is_at_it_does_no_harm(
     client.delete(job["urls"]["self"])
     png, manifest = picture(1)
     worker.images.put(held, 1, png)
-    assert worker.store.commit_image(held, manifest, steps_in_flight=0) is Commit.FENCED
+    assert worker.store.commit_image(held, manifest, steps_in_flight=0) is Commit.CLOSED
     assert worker.store.report_steps(held, 3) is Lost.GONE
     worker.store.first_step(held, 1.0)
     worker.store.leave_shard(held)

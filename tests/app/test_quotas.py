@@ -9,8 +9,8 @@ from httpx2 import Response
 from redis import Redis
 from starlette.testclient import TestClient
 
+from app.cost import bytes_of_image
 from app.main import create_app
-from app.room import bytes_of_image
 from app.settings import Settings
 from protocol import keys
 from protocol.shard_queue import queue_names

@@ -1,5 +1,6 @@
 """Models, health, the OpenAPI document, and what the process does not load."""
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -8,6 +9,7 @@ from redis import Redis
 from starlette.testclient import TestClient
 
 from protocol import keys
+from protocol.messages import WorkerLoad
 from protocol.registry import START_FAULT_TTL_S, Registry
 from tests.app.checks import problem
 from tests.app.played_worker import PlayedWorker
@@ -27,6 +29,32 @@ def test_a_model_tells_what_it_is_and_who_serves_it(
     assert [live["name"] for live in model["workers"]] == ["played"]
     worker.leave()
     assert client.get("/v1/models/tiny").json()["workers"] == []
+
+
+def with_news(said: Any) -> Any:
+    """What a newer worker might say: more, at every level."""
+    match said:
+        case dict():
+            return {"news": 1, **{name: with_news(value) for name, value in said.items()}}
+        case list():
+            return [with_news(value) for value in said]
+    return said
+
+
+def test_what_a_newer_worker_says_beyond_is_nobodys_trouble(
+    client: TestClient, worker: PlayedWorker, redis: Redis
+) -> None:
+    load = WorkerLoad(rows_running=1, rows_waiting=2, width=16)
+    old = worker.registry.live_workers()[0]
+    worker.registry.heartbeat(old.model_copy(update={"load": load}))
+    for key in (keys.models(), keys.worker_infos()):
+        for name, said in redis.hgetall(key).items():
+            redis.hset(key, name, json.dumps(with_news(json.loads(said))))
+    assert client.post("/v1/jobs", json={}).status_code == 202
+    (model,) = client.get("/v1/models").json()["data"]
+    assert [set(sampler) & {"name", "news"} for sampler in model["samplers"]] == [{"name"}] * 3
+    (stats,) = client.get("/v1/stats").json()["workers"]
+    assert stats["load"] == load.model_dump()
 
 
 def test_ready_is_with_a_worker_and_alive_is_always(

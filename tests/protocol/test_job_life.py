@@ -12,8 +12,9 @@ from protocol.job_store import Begun, Commit, JobStore
 from protocol.messages import ImageManifest, JobError, WebhookSpec
 from protocol.states import MOVES, JobState
 from protocol.webhook_store import WebhookStore, of_job
-from tests.conftest import RedisServer
+from tests.conftest import SERVER, RedisServer
 from tests.jobs import events, record, submit
+from tests.protocol.conftest import OLDEST, without_oldest
 
 N, SHARDS = 40, 2
 WEBHOOK = WebhookSpec(
@@ -66,7 +67,8 @@ class JobLife(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9), index=st.integers(0, N - 1))
     def a_zombie_speaks(self, which: int, index: int) -> None:
         zombie = self.zombies[which % len(self.zombies)]
-        assert self._commit(zombie, index) is Commit.FENCED
+        open_ = record(self.redis, self.job_id).status in (JobState.QUEUED, JobState.RUNNING)
+        assert self._commit(zombie, index) is (Commit.FENCED if open_ else Commit.CLOSED)
         self.store.fail_job(self.job_id, zombie.shard, ERROR, epoch=zombie.epoch)
         self.store.leave_shard(zombie)
 
@@ -148,6 +150,13 @@ class TestJobLife(JobLife.TestCase):  # type: ignore[misc, valid-type]
         suppress_health_check=[HealthCheck.too_slow],
     )
 
+    program = SERVER
+
     @classmethod
     def setUpClass(cls) -> None:
-        JobLife.server = cls.enterClassContext(RedisServer.running())
+        JobLife.server = cls.enterClassContext(RedisServer.running(cls.program))
+
+
+@without_oldest
+class TestJobLifeOnTheOldest(TestJobLife):
+    program = OLDEST

@@ -76,6 +76,16 @@ def test_the_first_claim_starts_the_job_and_pins_its_engine(store: JobStore, red
     assert store.queue_position(job_id, "tiny") is None
 
 
+def test_a_job_pinned_at_its_submission_records_the_weights_it_is_made_with(
+    store: JobStore, redis: Redis
+) -> None:
+    job = NewJob(f"job_{1:032x}", request(), model_sha256="newer", created_at=0.0, engine="e1")
+    JobIntake(redis).submit(job, enqueue=lambda pipe: None)
+    begun(store, job.id)
+    pinned = record(redis, job.id)
+    assert (pinned.engine, pinned.model_sha256) == ("e1", "m1")
+
+
 def test_another_engine_is_turned_away_while_the_first_lives(store: JobStore, redis: Redis) -> None:
     job_id = submit(redis)
     begun(store, job_id)

@@ -49,6 +49,10 @@ LAST_WRITES_S = 2.0  # after the grace, to give back what runs
 RECONNECTS = 3  # of a command at once; what matters is repeated until it succeeds (`persist`)
 
 
+class CannotStart(Exception):
+    """Settings or a checkpoint that cannot be served: it would be no different the next time."""
+
+
 class BatchWorker(LeasedWorker):
     """An RQ worker that claims shards while its engine has room, and never forks."""
 
@@ -81,7 +85,7 @@ class BatchWorker(LeasedWorker):
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Load the model, then claim and run until asked to stop; then drain.
 
-        True if any shard was run. Raises CheckpointError or ValueError where it cannot start.
+        True if any shard was run. Raises CannotStart where there is no model to serve.
         """
         settings = WorkerSettings()
         model = self.load(settings)
@@ -96,10 +100,8 @@ class BatchWorker(LeasedWorker):
         beats = threading.Thread(target=self._beat_until_told, name="heartbeat", daemon=True)
         beats.start()
         self.service.start()
-        worked = False
         try:
-            while not self._stop_requested and not self.service.faulted:
-                worked |= self._claim_or_wait()
+            worked = self._claim_until_told()
             self._drain()
         finally:
             self._beating.set()
@@ -108,9 +110,12 @@ class BatchWorker(LeasedWorker):
         return worked
 
     def load(self, settings: WorkerSettings) -> ResidentModel:
-        """The model to serve, on a GPU of our own where there are any."""
+        """The model to serve, on a GPU of our own where there are any. Raises CannotStart."""
         self._gpu = None if settings.device == "cpu" else take_gpu(settings.data_dir)
-        return load_apart(settings)
+        try:
+            return load_apart(settings)
+        except ValueError as error:  # a CheckpointError is one
+            raise CannotStart(str(error)) from error
 
     def _say_goodbye(self) -> None:
         """Take the name off all lists; without a Redis to tell, it is forgotten by itself."""
@@ -121,6 +126,17 @@ class BatchWorker(LeasedWorker):
             if not passes(error):
                 raise
             log.warning("left without a word: %s", error)
+
+    def _claim_until_told(self) -> bool:
+        """Whether any shard was claimed. What we have no name for is a fault: others claim on."""
+        claimed = False
+        try:
+            while not self._stop_requested and not self.service.faulted:
+                claimed |= self._claim_or_wait()
+        except Exception:
+            log.exception("claiming failed: what runs goes back to its queue")
+            self.service.fault()
+        return claimed
 
     def _claim_or_wait(self) -> bool:
         """One shard, or a short wait; trouble with Redis is waited out."""
@@ -157,8 +173,8 @@ class BatchWorker(LeasedWorker):
                 taken = queue.dequeue_any(
                     [queue], None, self.connection, job_class=SafeJob, serializer=self.serializer
                 )
-            except UnicodeDecodeError:  # no id of ours: the reaper takes it away
-                log.warning("%s: an entry that is not text", queue.name)
+            except ValueError:  # no text, or no id that RQ allows: the reaper takes it away
+                log.warning("%s: an entry that is no id", queue.name)
                 continue
             if taken is not None:
                 self._claims += 1

@@ -141,7 +141,7 @@ class Engine(threading.Thread):
         ticket.deliver(row.index, pixels)
         ticket.rows_open -= 1
         if ticket.rows_open == 0:
-            ticket.done.set_result(None)
+            ticket.finish()
 
     def _show(self) -> None:
         while self._looks:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -184,6 +185,17 @@ def test_a_step_that_raises_fails_those_in_it_and_stops_the_engine(
     assert faulted.wait(timeout=10)
     engine.join(timeout=10)
     assert not engine.is_alive()
+
+
+def test_a_ticket_dropped_while_its_last_image_is_delivered_does_no_harm(engine: Engine) -> None:
+    def canceled(index: int, pixels: Pixels) -> None:
+        ticket.drop(Dropped("canceled"))
+
+    ticket = replace(Images().ticket(DDIM, seed=1, indices=range(1)), deliver=canceled)
+    engine.submit(ticket)
+    with pytest.raises(Dropped):
+        ticket.done.result(timeout=60)
+    assert sorted(run(engine, DDIM, seed=1, indices=range(2))) == [0, 1]
 
 
 def test_what_is_under_way_can_be_looked_at(net: UNet, sizes: tuple[int, ...]) -> None:

@@ -45,7 +45,8 @@ class Start:
 class Ticket:
     """A shard's rows in the engine: what to sample, whom to give it to, when it is over.
 
-    Whichever thread ends it first has the last word: `finish` and `drop` may meet. `done` resolves once every row was delivered; it raises Dropped or EngineFault otherwise.
+    `done` resolves once every row was delivered; it raises Dropped or EngineFault otherwise. Many
+    threads may end it: the first has the last word.
     `first_step` resolves when its first row takes its first step.
     """
 

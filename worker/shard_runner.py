@@ -91,8 +91,8 @@ class ShardRunner:
         self._company = Company()
         self._name, self._model, self._engine = name, model, engine
         self._store, self._images = store, images
-        self._previews = Previews(PreviewStore(store.redis), engine)
         self._pool = ThreadPoolExecutor(ENCODER_THREADS, thread_name_prefix="encode")
+        self._previews = Previews(PreviewStore(store.redis), engine, self._pool)
         self._runs: dict[str, Run] = {}
 
     def run(self, message: dict[str, object], *, key: str) -> Outcome:
@@ -161,9 +161,7 @@ class ShardRunner:
                 run.ticket.drop(Superseded("another run has it"))
             elif status is not JobState.RUNNING:
                 run.ticket.drop(Dropped(f"job is {status}"))
-        shards = [(run.held.job_id, run.held.shard, run.ticket) for run in runs]
-        for first in self._previews.to_show(shards):
-            self._pool.submit(self._previews.show, *first)
+        self._previews.renew((run.held.job_id, run.held.shard, run.ticket) for run in runs)
 
     def drop(self, key: str) -> None:
         """Take a run out of the engine: its lease is gone."""

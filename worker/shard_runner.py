@@ -196,7 +196,9 @@ class ShardRunner:
     def _sample(self, held: Begun, key: str) -> Outcome:
         request, run = held.request, Run(held)
         try:
-            run.ticket = ticket_of(held, self._model, self._store, partial(self._deliver, run))
+            run.ticket = self._persist(
+                lambda: ticket_of(held, self._model, self._store, partial(self._deliver, run))
+            )
         except ValueError as error:
             problem = JobError(code="invalid_request", title="Bad job", detail=str(error))
             self._fail(held, problem)
@@ -232,8 +234,8 @@ class ShardRunner:
         return outcome
 
     def _note_first_step(self, run: Run) -> None:
-        at = time.time()
-        run.commits.append(self._pool.submit(self._store.first_step, run.held, at))
+        note = partial(self._store.first_step, run.held, time.time())
+        run.commits.append(self._pool.submit(self._persist, note))
 
     def _deliver(self, run: Run, index: int, pixels: Pixels) -> None:
         """Called by the engine's thread: hand over, never work."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -13,11 +14,11 @@ from redis.retry import Retry
 from models.checkpoint import load_checkpoint
 from protocol import keys
 from protocol.image_store import RedisImageStore
-from protocol.job_store import JobStore
+from protocol.job_store import Begun, JobStore, NotBegun
 from protocol.messages import SamplerSpec
 from protocol.preview_store import PreviewStore
 from tests.conftest import RedisServer, until
-from tests.jobs import submit
+from tests.jobs import record, submit
 from worker.engine import Engine
 from worker.examine import sampling_net
 from worker.fingerprint import resolve
@@ -115,3 +116,46 @@ def test_previews_that_wait_for_a_step_hold_up_no_image(
 def _watch(redis: Redis, job_ids: list[str]) -> None:
     for job_id in job_ids:
         PreviewStore(redis).watch(job_id)
+
+
+def test_a_redis_that_is_away_at_the_first_step_is_waited_for(
+    redis_server: RedisServer, redis: Redis, model: ResidentModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = submit(redis, n=1, sampler=SHORT)
+    with benched(redis_server, model) as bench:
+        ended = bench.run(job_id)
+        until(lambda: bench.engine.waiting_rows)
+        redis_server.kill()
+        bench.step(1)
+        until(lambda: "again in" in caplog.text)
+        redis_server.start()
+        bench.step(1)
+        assert ended.result(timeout=30) is Outcome.DONE
+    assert record(redis, job_id).first_step_at
+    _was_run_once(redis, job_id)
+
+
+def test_a_redis_that_goes_away_as_soon_as_a_shard_is_begun_is_waited_for(
+    redis_server: RedisServer, redis: Redis, model: ResidentModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    class BeginsOnce(JobStore):
+        def begin_shard(self, job_id: str, shard: int, **rest: Any) -> Begun | NotBegun:
+            held = super().begin_shard(job_id, shard, **rest)
+            redis_server.kill()
+            return held
+
+    job_id = submit(redis, n=1, sampler=SHORT)
+    with benched(redis_server, model, BeginsOnce) as bench:
+        ended = bench.run(job_id)
+        until(lambda: "again in" in caplog.text)
+        redis_server.start()
+        until(lambda: bench.engine.waiting_rows)
+        bench.step(2)
+        assert ended.result(timeout=30) is Outcome.DONE
+    _was_run_once(redis, job_id)
+
+
+def _was_run_once(redis: Redis, job_id: str) -> None:
+    """And no crash is on its account."""
+    assert redis.hgetall(keys.epochs(job_id)) == {b"0": b"1"}
+    assert not redis.exists(keys.leases(job_id))

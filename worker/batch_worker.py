@@ -30,6 +30,7 @@ from protocol.shard_queue import RUNS_ALLOWED
 from protocol.trouble import passes
 from worker.claim_order import claim_order
 from worker.gpus import take_gpu
+from worker.heartbeat import Heartbeat
 from worker.leases import LEASE_S, LeasedWorker
 from worker.reaper import EVERY_S as REAP_EVERY_S
 from worker.resident import ResidentModel
@@ -39,12 +40,10 @@ from worker.settings import WorkerSettings
 from worker.shard_runner import Outcome
 
 log = logging.getLogger(__name__)
-BEAT_EVERY_S = 1.0
 IDLE_WAIT_S = 0.5  # how long an idle worker waits for a wake hint before it looks anyway
 MAX_SHARDS = 128  # a job has 4 at most in RQ, so 32 large ones share the engine at once
 PAUSE_AHEAD_S = 0.05  # between claims beyond what fits in a step: an idle worker goes first
 BACK_OFF_S = 0.2
-AFTER_TROUBLE_S = 5.0
 LAST_WRITES_S = 2.0  # after the grace, to give back what runs
 RECONNECTS = 3  # of a command at once; what matters is repeated until it succeeds (`persist`)
 
@@ -94,18 +93,21 @@ class BatchWorker(LeasedWorker):
         )
         self._claims = 0
         self._lock, self._threads = threading.Lock(), dict[str, threading.Thread]()
-        self._beating = threading.Event()
+        heart = Heartbeat(
+            beat=self._beat,
+            tidy=self.service.tidy,
+            fault=self.service.fault,
+            tidy_every_s=REAP_EVERY_S,
+        )
         self.bootstrap(*args, **kwargs)
         self._install_signal_handlers()  # type: ignore[no-untyped-call]
-        beats = threading.Thread(target=self._beat_until_told, name="heartbeat", daemon=True)
-        beats.start()
+        heart.start()
         self.service.start()
         try:
             worked = self._claim_until_told()
             self._drain()
         finally:
-            self._beating.set()
-            beats.join(timeout=LEASE_S)
+            heart.stop(patience_s=LEASE_S)
             self._say_goodbye()
         return worked
 
@@ -142,10 +144,10 @@ class BatchWorker(LeasedWorker):
         """One shard, or a short wait; trouble with Redis is waited out."""
         try:
             if self._has_enough() or is_suspended(self.connection, self):
-                self._beating.wait(PAUSE_AHEAD_S)
+                time.sleep(PAUSE_AHEAD_S)
                 return False
             if self.service.is_full:
-                self._beating.wait(PAUSE_AHEAD_S)
+                time.sleep(PAUSE_AHEAD_S)
             taken = self._next_job()
             if taken is None:
                 self.connection.blpop([keys.wake(self.service.model.name)], timeout=IDLE_WAIT_S)
@@ -156,7 +158,7 @@ class BatchWorker(LeasedWorker):
             if not passes(error):
                 raise
             log.warning("no claims while Redis is in trouble: %s", error)
-            self._beating.wait(BACK_OFF_S * random.uniform(0.5, 1.0))
+            time.sleep(BACK_OFF_S * random.uniform(0.5, 1.0))
             return False
 
     def _has_enough(self) -> bool:
@@ -226,30 +228,8 @@ class BatchWorker(LeasedWorker):
             return Retry(max=RUNS_ALLOWED, enqueue_at_front=True)
         return outcome.value
 
-    # -- heartbeats -----------------------------------------------------------------------------
-
-    def _beat_until_told(self) -> None:
-        """Leases, reports and the reaper, on a clock of their own."""
-        try:
-            reap_from = time.monotonic()
-            while not self._beating.wait(BEAT_EVERY_S):
-                try:
-                    self._beat()
-                    if time.monotonic() >= reap_from:
-                        self.service.reaper.run()
-                        self.service.janitor.run()
-                        reap_from = time.monotonic() + REAP_EVERY_S
-                except RedisError as error:
-                    if not passes(error):
-                        raise
-                    log.warning("no heartbeat while Redis is in trouble: %s", error)
-                    # Leases ran out that nobody could renew: let their holders speak first.
-                    reap_from = time.monotonic() + AFTER_TROUBLE_S
-        except Exception:
-            self.service.fault()  # without a heartbeat it would soon be taken for dead
-            raise
-
     def _beat(self) -> None:
+        """Renew the leases, drop what has lost its own, and report."""
         for execution_id in self.renew_leases():
             self.service.shards.drop(execution_id)
         self.service.report()

@@ -74,6 +74,11 @@ class WorkerService:
         self.shards.report()
         self._tell()
 
+    def tidy(self) -> None:
+        """Put back what dead workers left, and what RQ has lost."""
+        self.reaper.run()
+        self.janitor.run()
+
     def stop(self) -> None:
         """Stop stepping and take the name off the list."""
         self.engine.stop()
@@ -88,8 +93,8 @@ class WorkerService:
 
     def fault(self) -> None:
         """Begin nothing more, and leave."""
+        self.shards.tally.add(Count.CRASHES, not self.faulted)
         self.faulted = True
-        self.shards.tally.add(Count.CRASHES)
         self.shards.stop_admitting()
 
 

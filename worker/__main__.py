@@ -18,8 +18,9 @@ from protocol import logs
 from protocol.registry import Registry
 from protocol.shard_queue import queue_names
 from protocol.trouble import passes
-from worker.batch_worker import BatchWorker, CannotStart
+from worker.batch_worker import BatchWorker
 from worker.resident import model_name
+from worker.service import CannotStart
 from worker.settings import WorkerSettings
 
 log = logging.getLogger("worker")

@@ -19,9 +19,9 @@ class Heartbeat:
 
     def __init__(
         self,
-        *,
         beat: Callable[[], None],
         tidy: Callable[[], None],
+        *,
         fault: Callable[[], None],
         beat_every_s: float = BEAT_EVERY_S,
         tidy_every_s: float,

@@ -18,7 +18,7 @@ OFTEN_S = 0.01
 def beating(
     *, beat: Callable[[], None], tidy: Callable[[], None], fault: Callable[[], None]
 ) -> Iterator[Heartbeat]:
-    heart = Heartbeat(beat=beat, tidy=tidy, fault=fault, beat_every_s=OFTEN_S, tidy_every_s=OFTEN_S)
+    heart = Heartbeat(beat, tidy, fault=fault, beat_every_s=OFTEN_S, tidy_every_s=OFTEN_S)
     heart.start()
     yield heart
     heart.stop(patience_s=10)

@@ -1,5 +1,7 @@
 """The GPU side: a continuous-batching engine, and the RQ worker that feeds it.
 
-Decisions (`row`, `scheduler`, `engine`) import no torch, no Redis and read no clock; `runner` alone
-touches the device; `batch_worker`, `safe_job` and `reaper` alone touch RQ.
+Decisions (`row`, `places`, `scheduler`, `company`, `claim_order`) import no torch, no Redis, no RQ,
+and read no clock; `engine` carries them out, and its clock only measures. `runner` and `cuda` alone
+touch the device while it steps. RQ is known to `batch_worker`, `leases`, `safe_job`, `reaper`,
+`janitor` and `service`.
 """

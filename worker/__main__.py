@@ -20,6 +20,7 @@ from protocol.shard_queue import queue_names
 from protocol.trouble import passes
 from worker.batch_worker import BatchWorker
 from worker.resident import model_name
+from worker.service import CannotStart
 from worker.settings import WorkerSettings
 
 log = logging.getLogger("worker")
@@ -27,8 +28,8 @@ EXIT_BAD_SETTINGS, EXIT_FAULT, EXIT_REDIS = 2, 70, 75
 
 
 def main() -> int:
-    """Exit status: 0 after a drain, 2 for settings or a checkpoint, 70 after an engine fault, 75
-    where Redis is away or full at the start.
+    """Exit status: 0 after a drain, 2 for settings or a checkpoint, 70 after a fault, 75 where
+    Redis is away or full at the start.
 
     The client is never closed: threads that outlive the drain are cut off with the process, where
     a closed connection would look like a bug of theirs, and fail the job.
@@ -49,7 +50,7 @@ def _work(settings: WorkerSettings, redis: Redis) -> int:
     try:
         worker = BatchWorker(queue_names(model_name(settings.model)), name=name, connection=redis)
         worker.work(logging_level="WARNING")
-    except (CheckpointError, ValueError) as error:
+    except (CannotStart, CheckpointError) as error:
         log.error("cannot start: %s", error)
         _tell(redis, f"{settings.model}: {error}")
         return EXIT_BAD_SETTINGS

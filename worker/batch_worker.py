@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import ConnectionError
 from redis.retry import Retry as Again
 from rq import Queue, Retry
 from rq.command import handle_command, parse_payload
@@ -27,9 +27,10 @@ from rq.worker import WorkerStatus
 from protocol import keys
 from protocol.counted import Count
 from protocol.shard_queue import RUNS_ALLOWED
-from protocol.trouble import passes
+from protocol.trouble import passing_trouble
 from worker.claim_order import claim_order
 from worker.gpus import take_gpu
+from worker.heartbeat import Heartbeat
 from worker.leases import LEASE_S, LeasedWorker
 from worker.reaper import EVERY_S as REAP_EVERY_S
 from worker.resident import ResidentModel
@@ -39,12 +40,10 @@ from worker.settings import WorkerSettings
 from worker.shard_runner import Outcome
 
 log = logging.getLogger(__name__)
-BEAT_EVERY_S = 1.0
 IDLE_WAIT_S = 0.5  # how long an idle worker waits for a wake hint before it looks anyway
 MAX_SHARDS = 128  # a job has 4 at most in RQ, so 32 large ones share the engine at once
 PAUSE_AHEAD_S = 0.05  # between claims beyond what fits in a step: an idle worker goes first
 BACK_OFF_S = 0.2
-AFTER_TROUBLE_S = 5.0
 LAST_WRITES_S = 2.0  # after the grace, to give back what runs
 RECONNECTS = 3  # of a command at once; what matters is repeated until it succeeds (`persist`)
 
@@ -81,67 +80,72 @@ class BatchWorker(LeasedWorker):
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Load the model, then claim and run until asked to stop; then drain.
 
-        True if any shard was run. Raises CheckpointError or ValueError where it cannot start.
+        True if any shard was run. Raises CannotStart where there is no model to serve.
         """
         settings = WorkerSettings()
-        model = self.load(settings)
-        self.service = WorkerService(
-            self.name, self.connection, self.queues, model, grace_s=settings.grace_s
-        )
-        self._claims = 0
-        self._lock, self._threads = threading.Lock(), dict[str, threading.Thread]()
-        self._beating = threading.Event()
+        self._set_up(self.load(settings), grace_s=settings.grace_s)
         self.bootstrap(*args, **kwargs)
         self._install_signal_handlers()  # type: ignore[no-untyped-call]
-        beats = threading.Thread(target=self._beat_until_told, name="heartbeat", daemon=True)
-        beats.start()
+        self._heart.start()
         self.service.start()
-        worked = False
         try:
-            while not self._stop_requested and not self.service.faulted:
-                worked |= self._claim_or_wait()
+            worked = self._claim_until_told()
             self._drain()
         finally:
-            self._beating.set()
-            beats.join(timeout=LEASE_S)
+            self._heart.stop(patience_s=LEASE_S)
             self._say_goodbye()
         return worked
 
+    def _set_up(self, model: ResidentModel, *, grace_s: float) -> None:
+        self._claims = 0
+        self._lock, self._threads = threading.Lock(), dict[str, threading.Thread]()
+        self.service = WorkerService(
+            self.name, self.connection, self.queues, model, grace_s=grace_s
+        )
+        tidy, fault = self.service.tidy, self.service.fault
+        self._heart = Heartbeat(self._beat, tidy, fault=fault, tidy_every_s=REAP_EVERY_S)
+
     def load(self, settings: WorkerSettings) -> ResidentModel:
-        """The model to serve, on a GPU of our own where there are any."""
+        """The model to serve, on a GPU of our own where there are any. Raises CannotStart."""
         self._gpu = None if settings.device == "cpu" else take_gpu(settings.data_dir)
         return load_apart(settings)
 
     def _say_goodbye(self) -> None:
         """Take the name off all lists; without a Redis to tell, it is forgotten by itself."""
-        try:
+        with passing_trouble("left without a word"):
             self.service.stop()
             self.teardown()  # type: ignore[no-untyped-call]
-        except RedisError as error:
-            if not passes(error):
-                raise
-            log.warning("left without a word: %s", error)
+
+    def _claim_until_told(self) -> bool:
+        """Whether any shard was claimed. What we have no name for is a fault: others claim on."""
+        claimed = False
+        try:
+            while not self._stop_requested and not self.service.faulted:
+                claimed |= self._claim_or_wait()
+        except Exception:
+            log.exception("claiming failed: what runs goes back to its queue")
+            self.service.fault()
+        return claimed
 
     def _claim_or_wait(self) -> bool:
         """One shard, or a short wait; trouble with Redis is waited out."""
-        try:
-            if self._has_enough() or is_suspended(self.connection, self):
-                self._beating.wait(PAUSE_AHEAD_S)
-                return False
-            if self.service.is_full:
-                self._beating.wait(PAUSE_AHEAD_S)
-            taken = self._next_job()
-            if taken is None:
-                self.connection.blpop([keys.wake(self.service.model.name)], timeout=IDLE_WAIT_S)
-                return False
-            self.execute_job(*taken)
-            return True
-        except RedisError as error:
-            if not passes(error):
-                raise
-            log.warning("no claims while Redis is in trouble: %s", error)
-            self._beating.wait(BACK_OFF_S * random.uniform(0.5, 1.0))
+        with passing_trouble("no claims while Redis is in trouble"):
+            return self._claim_one()
+        time.sleep(BACK_OFF_S * random.uniform(0.5, 1.0))
+        return False
+
+    def _claim_one(self) -> bool:
+        if self._has_enough() or is_suspended(self.connection, self):
+            time.sleep(PAUSE_AHEAD_S)
             return False
+        if self.service.is_full:
+            time.sleep(PAUSE_AHEAD_S)
+        taken = self._next_job()
+        if taken is None:
+            self.connection.blpop([keys.wake(self.service.model.name)], timeout=IDLE_WAIT_S)
+            return False
+        self.execute_job(*taken)
+        return True
 
     def _has_enough(self) -> bool:
         return len(self._threads) >= MAX_SHARDS or self.service.shards.wants_quiet
@@ -157,8 +161,8 @@ class BatchWorker(LeasedWorker):
                 taken = queue.dequeue_any(
                     [queue], None, self.connection, job_class=SafeJob, serializer=self.serializer
                 )
-            except UnicodeDecodeError:  # no id of ours: the reaper takes it away
-                log.warning("%s: an entry that is not text", queue.name)
+            except ValueError:  # no text, or no id that RQ allows: the reaper takes it away
+                log.warning("%s: an entry that is no id", queue.name)
                 continue
             if taken is not None:
                 self._claims += 1
@@ -182,26 +186,16 @@ class BatchWorker(LeasedWorker):
 
     def _perform(self, job: Job, queue: Queue, execution: Execution) -> None:
         try:
-            self.perform_job(job, queue, execution)
-        except RedisError as error:
-            if not passes(error):
-                raise
-            log.warning("%s: its end could not be recorded; it will run again: %s", job.id, error)
+            with passing_trouble(f"{job.id}: its end could not be recorded; it will run again"):
+                self.perform_job(job, queue, execution)
         finally:
             self.executions.pop(execution.id, None)
             with self._lock:
                 del self._threads[execution.id]
                 idle = not self._threads
             if idle and not self._stop_requested:
-                self._set_idle()
-
-    def _set_idle(self) -> None:
-        try:
-            self.set_state(WorkerStatus.IDLE)
-        except RedisError as error:
-            if not passes(error):
-                raise
-            log.warning("state not recorded: %s", error)
+                with passing_trouble("state not recorded"):
+                    self.set_state(WorkerStatus.IDLE)
 
     def _task(self, execution_id: str, message: dict[str, object]) -> str | Retry:
         """What SafeJob runs. A shard given back goes to the front of its queue, uncounted."""
@@ -210,30 +204,8 @@ class BatchWorker(LeasedWorker):
             return Retry(max=RUNS_ALLOWED, enqueue_at_front=True)
         return outcome.value
 
-    # -- heartbeats -----------------------------------------------------------------------------
-
-    def _beat_until_told(self) -> None:
-        """Leases, reports and the reaper, on a clock of their own."""
-        try:
-            reap_from = time.monotonic()
-            while not self._beating.wait(BEAT_EVERY_S):
-                try:
-                    self._beat()
-                    if time.monotonic() >= reap_from:
-                        self.service.reaper.run()
-                        self.service.janitor.run()
-                        reap_from = time.monotonic() + REAP_EVERY_S
-                except RedisError as error:
-                    if not passes(error):
-                        raise
-                    log.warning("no heartbeat while Redis is in trouble: %s", error)
-                    # Leases ran out that nobody could renew: let their holders speak first.
-                    reap_from = time.monotonic() + AFTER_TROUBLE_S
-        except Exception:
-            self.service.fault()  # without a heartbeat it would soon be taken for dead
-            raise
-
     def _beat(self) -> None:
+        """Renew the leases, drop what has lost its own, and report."""
         for execution_id in self.renew_leases():
             self.service.shards.drop(execution_id)
         self.service.report()

@@ -141,12 +141,12 @@ class Engine(threading.Thread):
         ticket.deliver(row.index, pixels)
         ticket.rows_open -= 1
         if ticket.rows_open == 0:
-            ticket.done.set_result(None)
+            ticket.finish()
 
     def _show(self) -> None:
         while self._looks:
             ticket, most, seen = self._looks.popleft()
-            rows = [row for row in self._scheduler.under_way if row.ticket is ticket]
+            rows = [row for row in self.under_way if row.ticket is ticket]
             rows.sort(key=lambda row: row.index)
             seen.set_result(self._runner.preview(rows[:most]))
 

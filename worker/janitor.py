@@ -6,6 +6,7 @@ the truth: a job that has not ended, and none of whose shards is queued or runni
 """
 
 import logging
+from itertools import islice
 from typing import cast
 
 from redis import Redis
@@ -21,6 +22,7 @@ from protocol.shard_queue import OUTSTANDING, ShardQueue, shards_of, slots_of
 log = logging.getLogger(__name__)
 EVERY_S = 10.0
 AT_MOST = 1000  # jobs looked at in a round
+BROUGHT_BACK = 100  # jobs at most in a round; the others' turn comes with the next
 
 
 class Janitor:
@@ -39,7 +41,7 @@ class Janitor:
         for queue in self._queues:
             clean_worker_registry(queue)
         lost = self._lost()
-        for job_id in lost & self._missed:
+        for job_id in sorted(lost & self._missed)[:BROUGHT_BACK]:  # by id: the oldest first
             self._bring_back(job_id)
         self._missed = lost
 
@@ -74,11 +76,13 @@ class Janitor:
 
         The last one of a job that has all its images, and yet has not ended: its begin ends it.
         """
-        request, found = job.request, list[int]()
-        for shard in range(shards_of(request.n)):
-            indices = [request.first_index + slot for slot in slots_of(shard, request.n)]
-            if len(self._store.manifests(job.id, indices)) < len(indices):
-                found.append(shard)
-            if len(found) == OUTSTANDING:
-                break
-        return found or [shards_of(request.n) - 1]
+        request = job.request
+        # Asked for at once: shard by shard it would be 3,000 round trips for 100,000 images.
+        made = set(cast(list[bytes], self._redis.hkeys(keys.images(job.id))))
+
+        def is_missing(slot: int) -> bool:
+            return b"%d" % (request.first_index + slot) not in made
+
+        shards = range(shards_of(request.n))
+        found = (k for k in shards if any(map(is_missing, slots_of(k, request.n))))
+        return list(islice(found, OUTSTANDING)) or [shards[-1]]

@@ -1,7 +1,8 @@
 """One image under way, and the shard it belongs to."""
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +45,8 @@ class Start:
 class Ticket:
     """A shard's rows in the engine: what to sample, whom to give it to, when it is over.
 
-    `done` resolves once every row was delivered; it raises Dropped or EngineFault otherwise.
+    `done` resolves once every row was delivered; it raises Dropped or EngineFault otherwise. Many
+    threads may end it: the first has the last word.
     `first_step` resolves when its first row takes its first step.
     """
 
@@ -86,9 +88,14 @@ class Ticket:
         """A fresh row for each image."""
         return [Row(self, index) for index in self.indices]
 
+    def finish(self) -> None:
+        """Every row was delivered. No effect on one that has ended."""
+        with suppress(InvalidStateError):  # asked first, it might still end before it is told
+            self.done.set_result(None)
+
     def drop(self, why: Exception) -> None:
         """End it early; its rows leave at the next step. No effect on one that has ended."""
-        if not self.done.done():
+        with suppress(InvalidStateError):
             self.done.set_exception(why)
 
 

@@ -41,9 +41,10 @@ class _Line:
         """Take out the rows whose ticket is over; return those that were under way."""
         while self.waiting and self.waiting[0].ticket.done.done():
             self.waiting.popleft()
-        left = [row for row in self.under_way if row.ticket.done.done()]
-        if left:
-            self.under_way = [row for row in self.under_way if not row.ticket.done.done()]
+        left, stay = list[Row](), list[Row]()
+        for row in self.under_way:  # each asked once: a drop meanwhile would lose it, and its slot
+            (left if row.ticket.done.done() else stay).append(row)
+        self.under_way = stay
         return left
 
     @property

@@ -24,6 +24,10 @@ from worker.shard_runner import ShardRunner
 from worker.tally import Teller
 
 
+class CannotStart(Exception):
+    """Settings or a checkpoint that cannot be served: it would be no different the next time."""
+
+
 class WorkerService:
     """What a BatchWorker runs. `faulted`: a step raised, and the process must leave."""
 
@@ -74,6 +78,11 @@ class WorkerService:
         self.shards.report()
         self._tell()
 
+    def tidy(self) -> None:
+        """Put back what dead workers left, and what RQ has lost."""
+        self.reaper.run()
+        self.janitor.run()
+
     def stop(self) -> None:
         """Stop stepping and take the name off the list."""
         self.engine.stop()
@@ -88,20 +97,23 @@ class WorkerService:
 
     def fault(self) -> None:
         """Begin nothing more, and leave."""
+        self.shards.tally.add(Count.CRASHES, not self.faulted)
         self.faulted = True
-        self.shards.tally.add(Count.CRASHES)
         self.shards.stop_admitting()
 
 
 def load_apart(settings: WorkerSettings) -> ResidentModel:
-    """`load_resident` in a thread that ends with it. Raises what that raises.
+    """`load_resident` in a thread that ends with it. Raises CannotStart.
 
     Every thread that computes keeps a team of OpenMP threads for as long as it lives. With more
     of them than cores, libgomp's teams sleep where they would spin, and a step of the engine's
     takes up to twice as long: so the engine's team must be the only one.
     """
     with ThreadPoolExecutor(1) as passing:
-        return passing.submit(load_resident, settings).result()
+        try:
+            return passing.submit(load_resident, settings).result()
+        except ValueError as error:  # a CheckpointError is one
+            raise CannotStart(str(error)) from error
 
 
 def step_times(engine: Engine) -> dict[str, int]:

@@ -2,38 +2,30 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from typing import TypeVar
 
 from protocol.counted import Count
 from protocol.image_store import ImageStore
-from protocol.job_store import Begun, Commit, JobStore, Lost, NotBegun
+from protocol.job_store import Begun, JobStore, Lost, NotBegun
 from protocol.logs import bind
 from protocol.messages import JobError, ShardMessage
 from protocol.preview_store import PreviewStore
-from protocol.shard_queue import ShardQueue, rq_job_id
+from protocol.shard_queue import ShardQueue
 from protocol.states import JobState
+from worker.commits import Commits, Run
 from worker.company import Company
 from worker.engine import Engine
-from worker.persist import persist
-from worker.png import encode
+from worker.persist import Persistence
 from worker.previews import Previews
 from worker.resident import ResidentModel
-from worker.row import Dropped, EngineFault, NotFinite, Pixels, Superseded, Ticket
+from worker.row import Dropped, EngineFault, Superseded
 from worker.tally import Tally
 from worker.tickets import ticket_of
 
 log = logging.getLogger(__name__)
-ENCODER_THREADS = 2
 ELSEWHERE_PAUSE_S = 1.0
 DETAIL_CHARACTERS = 500
-Answer = TypeVar("Answer")
 
 
 class Outcome(StrEnum):
@@ -53,46 +45,19 @@ OF_NOT_BEGUN = {
 STOPPED = JobError(code="stopped", title="Stopped", detail="Stopped by RQ's stop-job command.")
 
 
-def not_finite(index: int) -> JobError:
-    """Of a job with an image that would show nothing, or anything."""
-    detail = f"The chain of image {index} left the numbers (NaN or infinity)."
-    return JobError(code="not_finite", title="Not finite", detail=detail)
-
-
-@dataclass(eq=False)
-class Run:
-    """A shard in the engine, and its images on their way to Redis."""
-
-    held: Begun
-    ticket: Ticket = field(init=False)
-    commits: list["Future[None]"] = field(default_factory=list)
-    committed: int = 0
-    context: Context = field(default_factory=copy_context)  # whose log lines these are
-
-    @property
-    def rq_id(self) -> str:
-        """The id of the RQ job that runs it."""
-        return rq_job_id(self.held.job_id, self.held.shard)
-
-    @property
-    def steps_in_flight(self) -> int:
-        """Steps taken by rows that are not yet images of the job."""
-        return max(0, self.ticket.steps_taken - self.committed * self.ticket.steps)
-
-
 class ShardRunner:
     """Feeds the engine and stores what comes out. Thread-safe: one call of `run` per thread."""
 
     def __init__(
         self, name: str, model: ResidentModel, engine: Engine, store: JobStore, images: ImageStore
     ) -> None:
-        self.draining, self._leaving = threading.Event(), threading.Event()
+        self.draining = threading.Event()
         self.tally = Tally()
-        self._company = Company()
+        self._company, self._persist = Company(), Persistence()
         self._name, self._model, self._engine = name, model, engine
-        self._store, self._images = store, images
-        self._previews = Previews(PreviewStore(store.redis), engine)
-        self._pool = ThreadPoolExecutor(ENCODER_THREADS, thread_name_prefix="encode")
+        self._store = store
+        self._commits = Commits(model, store, images, tally=self.tally, persist=self._persist)
+        self._previews = Previews(PreviewStore(store.redis), engine, self._commits.pool)
         self._runs: dict[str, Run] = {}
 
     def run(self, message: dict[str, object], *, key: str) -> Outcome:
@@ -161,9 +126,7 @@ class ShardRunner:
                 run.ticket.drop(Superseded("another run has it"))
             elif status is not JobState.RUNNING:
                 run.ticket.drop(Dropped(f"job is {status}"))
-        shards = [(run.held.job_id, run.held.shard, run.ticket) for run in runs]
-        for first in self._previews.to_show(shards):
-            self._pool.submit(self._previews.show, *first)
+        self._previews.renew((run.held.job_id, run.held.shard, run.ticket) for run in runs)
 
     def drop(self, key: str) -> None:
         """Take a run out of the engine: its lease is gone."""
@@ -175,7 +138,7 @@ class ShardRunner:
         """End the job of an RQ job; with the next report its shards leave the engine."""
         for run in list(self._runs.values()):
             if run.rq_id == rq_id:
-                self._fail(run.held, STOPPED)
+                self._commits.fail(run.held, STOPPED)
 
     def give_all_back(self) -> None:
         """End every run early; each answers GIVEN_BACK."""
@@ -190,18 +153,16 @@ class ShardRunner:
 
     def leave(self) -> None:
         """Wait for Redis no longer: what it does not have by now is computed again elsewhere."""
-        self._leaving.set()
-
-    def _persist(self, write: Callable[[], Answer]) -> Answer:
-        return persist(write, leaving=self._leaving)
+        self._persist.leave()
 
     def _sample(self, held: Begun, key: str) -> Outcome:
         request, run = held.request, Run(held)
+        deliver = partial(self._commits.deliver, run)
         try:
-            run.ticket = ticket_of(held, self._model, self._store, partial(self._deliver, run))
+            run.ticket = self._persist(lambda: ticket_of(held, self._model, self._store, deliver))
         except ValueError as error:
             problem = JobError(code="invalid_request", title="Bad job", detail=str(error))
-            self._fail(held, problem)
+            self._commits.fail(held, problem)
             return Outcome.CLOSED
         self._runs[key] = run
         try:
@@ -220,7 +181,7 @@ class ShardRunner:
         """Sample, then see every commit through; a dropped run still stores what it finished."""
         outcome = Outcome.DONE
         if run.ticket.indices:
-            run.ticket.first_step.add_done_callback(lambda _: self._note_first_step(run))
+            run.ticket.first_step.add_done_callback(lambda _: self._commits.note_first_step(run))
             self._engine.submit(run.ticket)
             try:
                 run.ticket.done.result()
@@ -232,49 +193,3 @@ class ShardRunner:
         for commit in run.commits:
             commit.result()
         return outcome
-
-    def _note_first_step(self, run: Run) -> None:
-        at = time.time()
-        run.commits.append(self._pool.submit(self._store.first_step, run.held, at))
-
-    def _deliver(self, run: Run, index: int, pixels: Pixels) -> None:
-        """Called by the engine's thread: hand over, never work."""
-        finish = partial(self._finish_image, run, index, pixels)
-        run.commits.append(self._pool.submit(run.context.copy().run, finish))
-
-    def _finish_image(self, run: Run, index: int, pixels: Pixels) -> None:
-        """Encode, store the blob, then commit: an image is listed only once it can be fetched."""
-        held, request = run.held, run.held.request
-        provenance = {
-            "model": self._model.name,
-            "model_sha256": self._model.checkpoint.sha256,
-            "engine": self._model.engine,
-            "precision": self._model.numerics.precision,
-            "mode": self._model.numerics.mode,
-        }
-        try:
-            png, manifest = encode(pixels, index, request, provenance)
-        except NotFinite:
-            self._fail(held, not_finite(index))
-            run.ticket.drop(Dropped("an image is none"))
-            return
-        self._persist(lambda: self._images.put(held, index, png))
-        run.committed += 1
-        verdict = self._persist(
-            lambda: self._store.commit_image(held, manifest, steps_in_flight=run.steps_in_flight)
-        )
-        if verdict is Commit.COMMITTED:
-            self.tally.add(Count.IMAGES)
-            self.tally.add(Count.IMAGE_BYTES, len(png))
-        if verdict is Commit.CLOSED:
-            run.ticket.drop(Dropped("the job has ended"))
-        if verdict is Commit.FENCED:
-            self.tally.add(Count.FENCED)
-            superseded = Superseded("another run has it")
-            run.ticket.drop(superseded)
-            raise superseded
-
-    def _fail(self, held: Begun, error: JobError) -> None:
-        self._persist(
-            lambda: self._store.fail_job(held.job_id, held.shard, error, epoch=held.epoch)
-        )

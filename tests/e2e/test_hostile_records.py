@@ -89,6 +89,9 @@ HOSTILE: dict[str, Callable[[Redis, Path], object]] = {
         redis.lpush("rq:job:list", 1) and redis.lpush(f"rq:queue:{QUEUE}", "list")
     ),
     "an id that is not text": lambda redis, trace: redis.lpush(f"rq:queue:{QUEUE}", b"\xff\x00"),
+    "an id that RQ does not allow": lambda redis, trace: redis.lpush(
+        f"rq:queue:{QUEUE}", "no id: of RQ"
+    ),
     "a lease that is not text": lambda redis, trace: redis.zadd(
         f"rq:wip:{QUEUE}", {b"\xff:\xfe": 1}
     ),

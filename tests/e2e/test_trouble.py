@@ -12,10 +12,11 @@ from rq.serializers import JSONSerializer
 
 from protocol import keys
 from protocol.messages import SamplerSpec
+from protocol.registry import Registry
 from protocol.states import JobState
 from tests.conftest import RedisServer, Workers, until
 from tests.jobs import record, submit
-from worker.__main__ import EXIT_REDIS
+from worker.__main__ import EXIT_FAULT, EXIT_REDIS
 from worker.leases import LEASE_S
 
 LONG = SamplerSpec(name="ddpm", steps=1000, variance="fixed_small", clip=1.0)
@@ -99,3 +100,19 @@ def test_sigterm_is_heard_without_a_redis(
         redis_server.start()
         workers.start(tiny_model)
         _succeeds(redis, job_id)
+
+
+def test_a_loop_that_breaks_is_a_fault_and_what_ran_goes_back_uncounted(
+    redis: Redis, workers: Workers, tiny_model: Path
+) -> None:
+    process = workers.start(tiny_model)
+    job_id = submit(redis, n=32, sampler=LONG)
+    until(lambda: record(redis, job_id).first_step_at)
+    redis.set(keys.wake("tiny"), "of another type than a list")
+    assert process.wait(timeout=30) == EXIT_FAULT
+    assert Registry(redis).start_fault() is None
+    redis.delete(keys.wake("tiny"))
+    workers.start(tiny_model)
+    _succeeds(redis, job_id)
+    assert record(redis, job_id).attempts == 1
+    assert redis.hget(keys.epochs(job_id), "crashes:0") is None

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import fields, replace
 from itertools import islice
 
 import numpy as np
@@ -184,6 +185,58 @@ def test_a_step_that_raises_fails_those_in_it_and_stops_the_engine(
     assert faulted.wait(timeout=10)
     engine.join(timeout=10)
     assert not engine.is_alive()
+
+
+class Coming(Ticket):
+    """Half way into the engine until somebody has looked at what is under way, or nobody does."""
+
+    half_way, looked = threading.Event(), threading.Event()
+    was_looked_at = False
+
+    def rows(self) -> list[Row]:
+        self.half_way.set()
+        Coming.was_looked_at = self.looked.wait(timeout=0.5)
+        return Ticket.rows(self)
+
+
+def test_nobody_looks_while_another_job_is_half_way_into_the_engine(
+    net: UNet, sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of who is under way cannot be made while somebody is added to them."""
+    runner = runner_of(net, sizes)
+    engine = Engine(runner, on_fault=_unexpected)
+    ticket = Images().ticket(DDIM, seed=1, indices=range(1))
+    coming = Coming(**{f.name: getattr(ticket, f.name) for f in fields(ticket)} | {"job_id": "new"})
+    comes = threading.Thread(target=engine.submit, args=(coming,))
+
+    def collect(rows: list[Row]) -> list[Pixels]:
+        comes.start()
+        assert coming.half_way.wait(timeout=10)
+        return TorchRunner.collect(runner, rows)
+
+    def preview(rows: list[Row]) -> list[Pixels]:
+        coming.looked.set()
+        return TorchRunner.preview(runner, rows)
+
+    monkeypatch.setattr(runner, "collect", collect)
+    monkeypatch.setattr(runner, "preview", preview)
+    engine.submit(ticket)
+    seen = engine.look(ticket, most=1)
+    engine.step()
+    comes.join()
+    assert len(seen.result(timeout=0)) == 1
+    assert not coming.was_looked_at
+
+
+def test_a_ticket_dropped_while_its_last_image_is_delivered_does_no_harm(engine: Engine) -> None:
+    def canceled(index: int, pixels: Pixels) -> None:
+        ticket.drop(Dropped("canceled"))
+
+    ticket = replace(Images().ticket(DDIM, seed=1, indices=range(1)), deliver=canceled)
+    engine.submit(ticket)
+    with pytest.raises(Dropped):
+        ticket.done.result(timeout=60)
+    assert sorted(run(engine, DDIM, seed=1, indices=range(2))) == [0, 1]
 
 
 def test_what_is_under_way_can_be_looked_at(net: UNet, sizes: tuple[int, ...]) -> None:

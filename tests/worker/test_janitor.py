@@ -1,6 +1,7 @@
 """What RQ has lost sight of goes on; what nobody needs is forgotten."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -13,7 +14,7 @@ from protocol.job_store import Begun, JobStore
 from protocol.messages import ImageManifest
 from protocol.shard_queue import queue_names, rq_job_id
 from tests.jobs import submit
-from worker.janitor import Janitor
+from worker.janitor import BROUGHT_BACK, Janitor
 
 QUEUE = "rq:queue:tiny.normal"
 
@@ -61,6 +62,32 @@ def test_a_shard_that_rq_has_lost_is_enqueued_again(
     assert job.get_status() is JobStatus.QUEUED
     rounds(3)
     assert redis.llen(QUEUE) == 2
+
+
+def test_a_large_job_is_brought_back_in_a_few_round_trips(
+    redis: Redis, rounds: Callable[[int], None]
+) -> None:
+    job_id = submit(redis, n=32 * 300, first_index=7)
+    made: dict[Any, Any] = {i: _manifest(i).model_dump_json() for i in range(7, 7 + 32 * 298)}
+    redis.hset(keys.images(job_id), mapping=made)
+    redis.delete(QUEUE)
+    rounds(1)
+    asked = int(redis.info("stats")["total_commands_processed"])
+    rounds(1)
+    assert int(redis.info("stats")["total_commands_processed"]) - asked < 100
+    assert redis.lrange(QUEUE, 0, -1) == [rq_job_id(job_id, k).encode() for k in (298, 299)]
+
+
+def test_of_many_lost_jobs_the_oldest_are_brought_back_first(
+    redis: Redis, rounds: Callable[[int], None]
+) -> None:
+    lost = sorted(submit(redis, n=1) for _ in range(BROUGHT_BACK + 20))
+    redis.delete(QUEUE)
+    rounds(2)
+    first = [rq_job_id(job_id, 0).encode() for job_id in lost[:BROUGHT_BACK]]
+    assert redis.lrange(QUEUE, 0, -1) == first
+    rounds(1)
+    assert redis.llen(QUEUE) == len(lost)
 
 
 def test_what_waits_or_has_ended_is_left_alone(redis: Redis, rounds: Callable[[int], None]) -> None:

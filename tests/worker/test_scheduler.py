@@ -1,6 +1,8 @@
 """Decisions only: who is in the next step."""
 
 from collections import Counter
+from concurrent.futures import Future
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,3 +166,24 @@ def test_a_step_has_as_many_places_as_its_chunk_is_worth() -> None:
     assert len(step(scheduler).rows) == 8
     scheduler.submit(ticket("more", n=6, steps=4))
     assert len(step(scheduler).rows) == 15
+
+
+def test_a_ticket_dropped_while_others_are_let_go_leaves_with_the_next_step() -> None:
+    """Its slot on the device would be lost with it."""
+
+    class DropsAnother(Future[None]):
+        def done(self) -> bool:
+            over = super().done()
+            if over:
+                another.drop(Dropped("at the same moment"))
+            return over
+
+    another = ticket("job", n=1)
+    first = replace(ticket("job", n=1), done=DropsAnother())
+    scheduler = scheduler_of(4)
+    scheduler.submit(another)
+    scheduler.submit(first)
+    under_way = step(scheduler).rows
+    first.drop(Dropped("first"))
+    left = [row for _ in range(2) for row in step(scheduler).left]
+    assert set(map(id, left)) == set(map(id, under_way))

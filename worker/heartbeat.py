@@ -1,0 +1,77 @@
+"""A worker's clock: it says every second that we live, and every few seconds tidies up.
+
+On two threads: leases run out in seconds, and to put back what others have left may take longer.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from protocol.trouble import passing_trouble
+
+BEAT_EVERY_S = 1.0
+LATE_S = 8.0  # a beat after so long finds its leases, of ten seconds, all but over
+AFTER_TROUBLE_S = 5.0
+
+
+class Heartbeat:
+    """Calls `beat` and `tidy`, and `fault` where they raise more than Redis's passing trouble."""
+
+    def __init__(
+        self,
+        beat: Callable[[], None],
+        tidy: Callable[[], None],
+        *,
+        fault: Callable[[], None],
+        beat_every_s: float = BEAT_EVERY_S,
+        tidy_every_s: float,
+    ) -> None:
+        self._beat, self._tidy, self._fault = beat, tidy, fault
+        self._told = threading.Event()
+        self._beaten_at = self._tidy_from = 0.0
+        self._threads = [
+            threading.Thread(target=self._repeat, args=repeated, name=name, daemon=True)
+            for name, *repeated in (
+                ("heartbeat", beat_every_s, self._beat_once),
+                ("tidy", tidy_every_s, self._tidy_once),
+            )
+        ]
+
+    def start(self) -> None:
+        """The first of each comes when its pause is over."""
+        self._beaten_at = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, *, patience_s: float) -> None:
+        """Stop between two calls; wait no longer than that for one to return."""
+        self._told.set()
+        deadline = time.monotonic() + patience_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _repeat(self, every_s: float, act: Callable[[], None]) -> None:
+        try:
+            while not self._told.wait(every_s):
+                act()
+        except Exception:
+            self._fault()  # without a heartbeat it would soon be taken for dead
+            raise
+
+    def _beat_once(self) -> None:
+        heard = False
+        with passing_trouble("no heartbeat while Redis is in trouble"):
+            self._beat()
+            heard = True
+        now = time.monotonic()
+        if not heard or now - self._beaten_at > LATE_S:
+            # Leases may have run out that nobody could renew: let their holders speak first.
+            self._tidy_from = now + AFTER_TROUBLE_S
+        self._beaten_at = now
+
+    def _tidy_once(self) -> None:
+        """Unless our own leases are not renewed either: then it is no time to judge by leases."""
+        now = time.monotonic()
+        if now >= self._tidy_from and now - self._beaten_at <= LATE_S:
+            with passing_trouble("nothing tidied up while Redis is in trouble"):
+                self._tidy()

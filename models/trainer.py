@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.diffusion import Denoiser, q_sample
 from models.ema import EMA
+from models.initialisation import initialise
 from models.objective import objective_of
 from models.pixels import from_uint8
 from models.processes import Processes
@@ -54,7 +55,7 @@ class Trainer:
         )
         self.objective = objective_of(self.config, self.schedule, self.device)
         self.alpha_bar = torch.from_numpy(self.schedule.alpha_bar).float().to(self.device)
-        self.net = zero_last_layers(UNet(self.config.network)).to(self.device)
+        self.net = initialise(UNet(self.config.network)).to(self.device)
         self.forward: Callable[..., Tensor] = torch.compile(self.net) if self.compiled else self.net
         self.adam = torch.optim.Adam(
             self.net.parameters(), lr=optimiser.learning_rate, betas=(0.9, 0.999), fused=True
@@ -140,12 +141,3 @@ class Trainer:
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         self.images_seen, self.seconds = state["images_seen"], state["seconds"]
-
-
-def zero_last_layers(net: UNet) -> UNet:
-    """Residual branches and the output start at zero, so that each block starts as the identity."""
-    for name, module in net.named_modules():
-        if name.endswith(("conv2", "to_out.0", "conv_out")):
-            assert isinstance(module, nn.Conv2d | nn.Linear)
-            nn.init.zeros_(module.weight)
-    return net

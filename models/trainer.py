@@ -60,7 +60,7 @@ class Trainer:
         self.adam = torch.optim.Adam(
             self.net.parameters(), lr=optimiser.learning_rate, betas=(0.9, 0.999), fused=True
         )
-        self.ema = EMA(self.net, optimiser.ema_decay)
+        self.ema = EMA(self.net, optimiser.ema_decay, warmup=optimiser.ema_warmup)
         half = optimiser.autocast == "float16"  # whose small gradients would vanish
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
 

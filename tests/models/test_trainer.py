@@ -187,11 +187,17 @@ def test_adam_runs_at_the_configured_rate(garments: Tensor) -> None:
         assert trainer.adam.param_groups[0]["lr"] == pytest.approx(2e-3 * seen / 32)
 
 
-def test_a_run_averages_its_weights_after_every_step(garments: Tensor) -> None:
-    trainer = trainer_of(tiny_run(ema_decay=0.2))
+@pytest.mark.parametrize(
+    ("warmup", "decays"),
+    [(True, (1 / 10, 2 / 11, 0.2, 0.2)), (False, (0.2, 0.2, 0.2))],  # (1 + n) / (10 + n), at first
+)
+def test_a_run_averages_its_weights_after_every_step(
+    garments: Tensor, warmup: bool, decays: tuple[float, ...]
+) -> None:
+    trainer = trainer_of(tiny_run(ema_decay=0.2, ema_warmup=warmup))
     name = "conv_in.weight"
     expected = trainer.net.state_dict()[name].clone()
-    for decay in (1 / 10, 2 / 11, 0.2, 0.2):  # (1 + n) / (10 + n) is less only at first
+    for decay in decays:
         run_on(trainer, garments, 1)
         expected = torch.lerp(trainer.net.state_dict()[name], expected, decay)
     assert torch.allclose(trainer.ema.state_dict()[name], expected, rtol=1e-5, atol=1e-7)

@@ -21,6 +21,14 @@ AUTOCAST = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": tor
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What weights had learned from before the run: images, and seconds of training."""
+
+    images: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """A batch in [-1, 1] (B, C, H, W), its timesteps (B,), its noise, its classes if it has any."""
 
@@ -40,6 +48,7 @@ class Trainer:
     processes: Processes = Processes()
     images_seen: int = 0
     seconds: float = 0.0  # of training, over all sittings
+    past: Past | None = Past()  # None: nobody knows
     schedule: NoiseSchedule = field(init=False)
     net: UNet = field(init=False)
 
@@ -131,6 +140,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "images_seen": self.images_seen,
             "seconds": self.seconds,
+            "past": None if self.past is None else (self.past.images, self.past.seconds),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -141,3 +151,6 @@ class Trainer:
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         self.images_seen, self.seconds = state["images_seen"], state["seconds"]
+        unsaid = None if self.config.start_from else (0, 0.0)  # by states of old
+        past = state.get("past", unsaid)
+        self.past = None if past is None else Past(*past)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import save_checkpoint
+from models.model_card import card_of
 from models.pixels import grid, to_uint8
 from models.plan import ddim_plan
 from models.sample import sample_batch
@@ -63,18 +63,7 @@ class Run:
             trainer.schedule,
             variance=config.variance,
             prediction=config.prediction,
-            card={
-                "name": self.name,
-                **config.card,
-                **({"labels": list(config.labels)} if config.labels else {}),
-                **({"start_from": config.start_from} if config.start_from else {}),
-                "ema": True,
-                "ema_decay": config.optimiser.ema_decay,
-                "images_seen": trainer.images_seen,
-                "training_s": round(trainer.seconds),
-                "loss": metrics["loss"],
-                "config": {"network": asdict(config.network), **asdict(config.optimiser)},
-            },
+            card=card_of(trainer, self.name, metrics["loss"]),
         )
         sheet = grid(to_uint8(sample_grid(trainer, weights)))
         picture = Image.fromarray(sheet.permute(1, 2, 0).squeeze(-1).numpy())

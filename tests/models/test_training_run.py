@@ -37,7 +37,8 @@ def test_the_checkpoint_says_what_it_is(garments: Tensor, tmp_path: Path) -> Non
     loaded = load_checkpoint(tmp_path / "checkpoint")
     assert loaded.card["name"] == "tiny"
     assert loaded.card["ema"] is True
-    assert loaded.card["images_seen"] == 96
+    assert loaded.card["images_seen"] == loaded.card["images_in_all"] == 96
+    assert loaded.card["training_s"] == loaded.card["training_s_in_all"]
     assert loaded.card["config"]["batch"] == 8
     assert loaded.card["sha256"] == loaded.sha256
     assert (loaded.schedule.T, loaded.defaults.variance) == (4, "fixed_small")

@@ -9,9 +9,14 @@ many there are changes a run by rounding alone, and by which units dropout drops
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
+
+# How long one waits for another in a sum. The first saves and draws samples meanwhile; torch's ten
+# minutes (NCCL) are too few on a slow disk or device. A process that dies is noticed without it.
+PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,8 @@ def join() -> Processes:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Processes()
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, timeout=PATIENCE)
     return Processes(distributed.get_rank(), count)
 
 

@@ -1,7 +1,7 @@
 """Train a DDPM: `python -m models.train fashion-mnist --out runs/fashion-mnist`.
 
 The run's folder holds all of it: `state.pt` (resume: the same command again), `metrics.jsonl`,
-`samples/` (a grid from the EMA weights every so often) and `checkpoint/` (what is served).
+`samples/` (a sheet from the EMA weights every so often) and `checkpoint/` (what is served).
 On several GPUs: `torchrun --nproc-per-node 4 -m models.train ...`, see `processes`.
 """
 
@@ -27,6 +27,8 @@ from models.training_run import Run
 
 log = logging.getLogger(__name__)
 PRIOR_IMAGES = 1000  # that L_T is averaged over
+LEAST_SAVE_EVERY, LEAST_EXPORT_EVERY = 8_000, 40_000
+SAVES, EXPORTS = 500, 100  # of a long run, at most: each state of a large network is gigabytes
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,8 +39,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="instead of the configuration's `data`")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
-    parser.add_argument("--save-every", type=int, default=8_000, metavar="IMAGES")
-    parser.add_argument("--export-every", type=int, default=40_000, metavar="IMAGES")
+    every = (
+        ("--save-every", LEAST_SAVE_EVERY, SAVES),
+        ("--export-every", LEAST_EXPORT_EVERY, EXPORTS),
+    )
+    for name, least, times in every:
+        told = f"default: {least:,}, and no more than {times} times in a run"
+        parser.add_argument(name, type=int, metavar="IMAGES", help=told)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler()])
     name = Path(args.config).stem
@@ -63,16 +70,22 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         log.error("%s", error)
         return 2
-    train(
-        trainer,
-        images,
-        run,
-        labels=labels,
-        save_every=args.save_every,
-        export_every=args.export_every,
+    save_every, export_every = intervals(
+        config.optimiser.images, args.save_every, args.export_every
     )
+    train(trainer, images, run, labels=labels, save_every=save_every, export_every=export_every)
     processes.leave()
     return 0
+
+
+def intervals(
+    total: int, save_every: int | None = None, export_every: int | None = None
+) -> tuple[int, int]:
+    """Images between saves and between exports of a run of `total`; those given are kept."""
+    return (
+        save_every or max(LEAST_SAVE_EVERY, total // SAVES),
+        export_every or max(LEAST_EXPORT_EVERY, total // EXPORTS),
+    )
 
 
 def _images(source: Path, config: TrainConfig) -> Tensor:

@@ -126,10 +126,20 @@ class Trainer:
         x_0, t, eps = batch.x_0[rows], batch.t[rows], batch.eps[rows]
         y = None if batch.y is None else batch.y[rows]
         net: Denoiser = self.forward if y is None else lambda x_t, t: self.forward(x_t, t, y)
-        dtype = AUTOCAST[self.config.optimiser.autocast]
-        with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
+        with self.autocast():
             out = net(q_sample(x_0, self.alpha_bar[t], eps), t)
         return self.objective(out.float(), x_0, t, eps)
+
+    def autocast(self) -> torch.autocast:
+        """The configured precision, for whatever runs the network."""
+        dtype = AUTOCAST[self.config.optimiser.autocast]
+        return torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32)
+
+    @property
+    def rows_at_a_time(self) -> int:
+        """Of a batch, as many as go through the network at once."""
+        optimiser = self.config.optimiser
+        return optimiser.batch // (self.processes.count * optimiser.accumulate)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on to the bit: weights, moments, average."""

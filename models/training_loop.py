@@ -15,6 +15,8 @@ from models.train_config import Optimiser
 from models.trainer import Trainer
 from models.training_run import Run
 
+Stream = Iterator[tuple[Tensor, Tensor | None]]
+
 
 def train(
     trainer: Trainer,
@@ -25,33 +27,42 @@ def train(
     save_every: int,
     export_every: int,
 ) -> None:
-    """Run to the configured number of images, saving and exporting every so many of them."""
+    """Run to the configured number of images, saving and exporting every so many of them.
+
+    An export follows the save of its state, so that who dies in it has lost no training. What it
+    did not finish is made good at the next save, not on the spot, where it might die again and
+    again; only a run that has ended has nothing else left to do.
+    """
     optimiser = trainer.config.optimiser
-    stream = labelled_batches(
-        images, labels, optimiser, start=trainer.images_seen // optimiser.batch
-    )
-    exports = trainer.images_seen // export_every
+    if trainer.images_seen >= optimiser.images:
+        _export_if_due(trainer, run, export_every)
+    start = trainer.images_seen // optimiser.batch
+    stream = labelled_batches(images, labels, optimiser, start=start)
     for metrics in _intervals(trainer, stream, save_every):
-        if not trainer.processes.first:
-            continue
-        finished = trainer.images_seen >= optimiser.images
-        if finished or trainer.images_seen // export_every > exports:
-            run.export(trainer, metrics)  # before its state: a run killed here exports again
-        exports = trainer.images_seen // export_every
-        run.save(trainer, metrics)
+        if trainer.processes.first:
+            run.save(trainer, metrics)
+        _export_if_due(trainer, run, export_every)
 
 
 def labelled_batches(
     images: Tensor, labels: Tensor | None, optimiser: Optimiser, *, start: int
-) -> Iterator[tuple[Tensor, Tensor | None]]:
+) -> Stream:
     """Batches of images, each with its labels if there are any."""
     shuffle = partial(batches, batch=optimiser.batch, start=start, seed=optimiser.seed)
     return zip(shuffle(images), repeat(None) if labels is None else shuffle(labels), strict=False)
 
 
-def _intervals(
-    trainer: Trainer, stream: Iterator[tuple[Tensor, Tensor | None]], save_every: int
-) -> Iterator[dict[str, float]]:
+def _export_if_due(trainer: Trainer, run: Run, export_every: int) -> None:
+    """Whether it is follows from what the folder holds, whoever died over it."""
+    if not trainer.processes.first:
+        return
+    seen, last = trainer.images_seen, run.exported(trainer.images_seen)
+    ended = seen >= trainer.config.optimiser.images
+    if seen // export_every > last // export_every or (ended and seen > last):
+        run.export(trainer)
+
+
+def _intervals(trainer: Trainer, stream: Stream, save_every: int) -> Iterator[dict[str, float]]:
     """Train; yield the metrics of each `save_every` images, with a progress bar on stderr."""
     total = trainer.config.optimiser.images
     with _progress_bar(shown=trainer.processes.first) as bar:
@@ -62,17 +73,22 @@ def _intervals(
             while trainer.images_seen < min(first + save_every, total):
                 losses.append(trainer.step(*next(stream)))
                 bar.update(task, completed=trainer.images_seen)
+            loss = float(torch.stack(losses).mean())
             elapsed = time.monotonic() - started
             trainer.seconds += elapsed
-            loss = float(torch.stack(losses).mean())
             bar.update(task, loss=f"L_{trainer.config.loss} {loss:.4g}")
-            yield {
-                "images": trainer.images_seen,
-                "loss": float(f"{loss:.4g}"),
-                "learning_rate": trainer.config.optimiser.rate_at(trainer.images_seen),
-                "images_per_s": round((trainer.images_seen - first) / elapsed, 1),
-                "seconds": round(trainer.seconds, 1),
-            }
+            yield _metrics(trainer, loss, images=trainer.images_seen - first, elapsed_s=elapsed)
+
+
+def _metrics(trainer: Trainer, loss: float, *, images: int, elapsed_s: float) -> dict[str, float]:
+    """The line of an interval of so many images, its mean loss among it."""
+    return {
+        "images": trainer.images_seen,
+        "loss": float(f"{loss:.4g}"),
+        "learning_rate": trainer.config.optimiser.rate_at(trainer.images_seen),
+        "images_per_s": round(images / elapsed_s, 1),
+        "seconds": round(trainer.seconds, 1),
+    }
 
 
 def _progress_bar(*, shown: bool) -> Progress:

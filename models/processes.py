@@ -76,7 +76,17 @@ def join() -> Processes:
 
 
 def device_of(name: str) -> torch.device:
-    """The device this process trains on: of several GPUs, the one that torchrun gives it."""
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return torch.device(name)
+    """The device this process trains on: of several GPUs, the one that torchrun gives it.
+
+    Raises ValueError, in one line, where there is none of that name.
+    """
+    local_rank = os.environ.get("LOCAL_RANK")
+    if name == "cuda" and local_rank is not None:
+        name = f"cuda:{local_rank}"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # there and back: a name alone is no device
+    except (RuntimeError, AssertionError) as error:  # the latter by a torch without CUDA
+        reason = str(error).partition("\n")[0][:200]
+        raise ValueError(f"--device: {name}: {reason}") from error
+    return device

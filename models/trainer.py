@@ -141,6 +141,10 @@ class Trainer:
         optimiser = self.config.optimiser
         return optimiser.batch // (self.processes.count * optimiser.accumulate)
 
+    def finite(self) -> bool:
+        """Whether every weight is a number still."""
+        return bool(torch.stack([p.isfinite().all() for p in self.net.parameters()]).all())
+
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on to the bit: weights, moments, average."""
         return {

@@ -1,5 +1,6 @@
 """The loop of a training run: steps, and every so many images a save, more seldom an export."""
 
+import math
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -18,6 +19,10 @@ from models.training_run import Run
 Stream = Iterator[tuple[Tensor, Tensor | None]]
 
 
+class Diverged(Exception):
+    """The loss or the weights are no longer finite: nothing that follows would be worth saving."""
+
+
 def train(
     trainer: Trainer,
     images: Tensor,
@@ -32,6 +37,7 @@ def train(
     An export follows the save of its state, so that who dies in it has lost no training. What it
     did not finish is made good at the next save, not on the spot, where it might die again and
     again; only a run that has ended has nothing else left to do.
+    Raises Diverged before anything is saved.
     """
     optimiser = trainer.config.optimiser
     if trainer.images_seen >= optimiser.images:
@@ -39,6 +45,7 @@ def train(
     start = trainer.images_seen // optimiser.batch
     stream = labelled_batches(images, labels, optimiser, start=start)
     for metrics in _intervals(trainer, stream, save_every):
+        _expect_finite(trainer, run, metrics)
         if trainer.processes.first:
             run.save(trainer, metrics)
         _export_if_due(trainer, run, export_every)
@@ -50,6 +57,19 @@ def labelled_batches(
     """Batches of images, each with its labels if there are any."""
     shuffle = partial(batches, batch=optimiser.batch, start=start, seed=optimiser.seed)
     return zip(shuffle(images), repeat(None) if labels is None else shuffle(labels), strict=False)
+
+
+def _expect_finite(trainer: Trainer, run: Run, metrics: dict[str, float]) -> None:
+    """Raises Diverged where loss or weights are not, in every process alike."""
+    if math.isfinite(metrics["loss"]) and trainer.finite():
+        return
+    what = f"loss {metrics['loss']}" if not math.isfinite(metrics["loss"]) else "infinite weights"
+    seen, optimiser = trainer.images_seen, trainer.config.optimiser
+    raise Diverged(
+        f"diverged: {what} after {seen} images, the last at learning rate "
+        f"{optimiser.rate_at(seen - optimiser.batch):.3g}; {run.folder} stays as last saved. Try a "
+        "lower learning_rate with another --out, and start_from its checkpoint if it has one"
+    )
 
 
 def _export_if_due(trainer: Trainer, run: Run, export_every: int) -> None:

@@ -81,7 +81,15 @@ def test_a_process_alone_adds_nothing_up() -> None:
 
 
 def test_of_several_gpus_each_process_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert device_of("cuda") == torch.device("cuda")
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    assert device_of("cuda") == torch.device("cuda", 3)
+    monkeypatch.setenv("LOCAL_RANK", "97")
     assert device_of("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match="--device: cuda:97: "):
+        device_of("cuda")
+
+
+@pytest.mark.parametrize("name", ["bogus", "cuda:97", "cuda:x", "mps:9", "meta", ""])
+def test_a_device_that_is_not_there_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^--device: {name}: ") as refused:
+        device_of(name)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 300

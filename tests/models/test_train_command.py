@@ -100,6 +100,37 @@ def test_what_cannot_be_trained_ends_with_status_2_and_no_folder(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--save-every", "0"], "--save-every: must be positive, got 0"),
+        (["--export-every", "-5"], "--export-every: must be positive, got -5"),
+        (["--device", "bogus"], "--device: bogus: "),
+        (["--device", "cuda:97"], "--device: cuda:97: "),
+    ],
+)
+def test_an_argument_that_cannot_be_ends_with_status_2_and_its_name(
+    config_file: Path, caplog: pytest.LogCaptureFixture, arguments: list[str], message: str
+) -> None:
+    assert main([str(config_file), "--out", str(config_file.parent / "run"), *arguments]) == 2
+    [record] = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert record.getMessage().startswith(message)
+    assert "\n" not in record.getMessage()
+    assert not (config_file.parent / "run").exists()
+
+
+def test_a_run_that_diverges_ends_with_status_1_and_saves_nothing(
+    config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = config_file.parent / "run"
+    config_file.write_text(config_file.read_text().replace("2e-3", "1e38"))
+    assert main([str(config_file), "--out", str(out), "--save-every", "160"]) == 1
+    [record] = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert "after 160 images, the last at learning rate 1e+38" in record.getMessage()
+    assert "\n" not in record.getMessage()
+    assert [path.name for path in out.rglob("*")] == ["samples"]
+
+
+@pytest.mark.parametrize(
     ("images", "save_every", "export_every"),
     [(192_000, 8_000, 40_000), (32_000_000, 64_000, 320_000), (102_400_000, 204_800, 1_024_000)],
 )

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint
-from models.training_loop import train
+from models.training_loop import Diverged, train
 from models.training_run import Run
 from tests.models.runs import (
     metrics_of,
@@ -101,6 +101,24 @@ def test_who_dies_drawing_loses_no_training_and_does_not_die_there_again(
     unbroken = trained(tmp_path / "unbroken", garments, tiny_run(), **often)
     assert same(state_of(resumed), state_of(unbroken))
     assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("broken", ["loss", "weights"])
+def test_a_diverged_run_stops_before_it_saves(
+    garments: Tensor, tmp_path: Path, broken: str
+) -> None:
+    trained(tmp_path, garments, tiny_run(images=32))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    trainer, run = trainer_of(tiny_run()), Run(tmp_path, "tiny")
+    run.resume(trainer)
+    name = {"loss": "conv_in.weight", "weights": "conv_out.bias"}[broken]
+    moments = trainer.adam.state[trainer.net.get_parameter(name)]
+    moments["exp_avg"].fill_(torch.inf)  # of which one step makes weights that are none
+    interval = {"loss": 16, "weights": 8}[broken]  # the first step's loss is of good weights
+    with pytest.raises(Diverged, match=r"diverged: .* after \d+ images, the last at .* 0\.002;"):
+        train(trainer, garments, run, save_every=interval, export_every=8)
+    assert trainer.images_seen == 32 + interval
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_that_ends_in_its_last_export_exports_when_started_again(

@@ -9,6 +9,7 @@ import torch
 
 from models.checkpoint import save_checkpoint
 from models.model_card import card_of
+from models.resuming import as_json, expect_same_run, read_state
 from models.sample_sheet import draw_samples, picture_of
 from models.trainer import Trainer
 
@@ -27,7 +28,7 @@ class Run:
     def resume(self, trainer: Trainer) -> None:
         """Go on where the last save left off, if there is one; metrics after it are dropped.
 
-        Raises ValueError where it is of another network.
+        Raises ValueError where it cannot be read, or is of another configuration or network.
         """
         if self._state.exists():
             self._load(trainer)
@@ -40,7 +41,7 @@ class Run:
         with self._metrics.open("a") as file:
             file.write(json.dumps(metrics) + "\n")
         staged = self.folder / ".state.pt.part"
-        torch.save(trainer.state_dict(), staged)
+        torch.save(trainer.state_dict() | {"config": as_json(trainer.config)}, staged)
         staged.replace(self._state)
 
     def export(self, trainer: Trainer) -> None:
@@ -68,7 +69,8 @@ class Run:
         return max((int(stem) for stem in made if int(stem) <= images_seen), default=0)
 
     def _load(self, trainer: Trainer) -> None:
-        saved = torch.load(self._state, map_location=trainer.device, weights_only=True)
+        saved = read_state(self._state)
+        expect_same_run(self._state, saved, trainer.config)
         try:
             trainer.load_state_dict(saved)
         except (RuntimeError, KeyError, ValueError) as error:

@@ -130,6 +130,19 @@ def test_a_run_that_diverges_ends_with_status_1_and_saves_nothing(
     assert [path.name for path in out.rglob("*")] == ["samples"]
 
 
+def test_a_configuration_that_has_changed_is_refused_and_the_state_left_alone(
+    config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = config_file.parent / "run"
+    config_file.write_text(config_file.read_text().replace("images = 960", "images = 32"))
+    assert main([str(config_file), "--out", str(out)]) == 0
+    before = (out / "state.pt").read_bytes()
+    config_file.write_text(config_file.read_text().replace("seed = 3", "seed = 4"))
+    assert main([str(config_file), "--out", str(out)]) == 2
+    assert "optimiser.seed: 3 in the state, 4 now" in caplog.text
+    assert (out / "state.pt").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("images", "save_every", "export_every"),
     [(192_000, 8_000, 40_000), (32_000_000, 64_000, 320_000), (102_400_000, 204_800, 1_024_000)],

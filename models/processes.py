@@ -54,6 +54,19 @@ class Processes:
         distributed.all_reduce(whole)
         nn.utils.vector_to_parameters(whole, parts)
 
+    def expect_agreement(self, images_seen: int, device: torch.device) -> None:
+        """Raises ValueError in every process where they do not all stand at as many images."""
+        if self.count == 1:
+            return
+        most = torch.tensor([images_seen, -images_seen], device=device)
+        distributed.all_reduce(most, op=distributed.ReduceOp.MAX)
+        latest, earliest = int(most[0]), -int(most[1])
+        if latest != earliest:
+            raise ValueError(
+                f"--out: process {self.rank} is at {images_seen} images, others at {earliest} to "
+                f"{latest}; every node needs the same state.pt, best on a disk they share"
+            )
+
     def leave(self) -> None:
         """Say goodbye to the others, when all are here.
 

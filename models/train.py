@@ -79,6 +79,7 @@ def prepared(config: TrainConfig, args: argparse.Namespace) -> Prepared:
     run = Run(args.out or Path("runs") / name, name)
     trainer = Trainer(config, device, compiled=args.compile, processes=join())
     run.resume(trainer)
+    trainer.processes.expect_agreement(trainer.images_seen, device)
     if config.start_from and not trainer.images_seen:
         begin_with(trainer, load_checkpoint(local_folder(Path(config.start_from))))
     if config.loss == "vlb":

@@ -8,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from models.checkpoint import Checkpoint
 from models.diffusers_config import CheckpointError
+from models.model_card import past_of
 from models.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def begin_with(trainer: Trainer, checkpoint: Checkpoint) -> None:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"start_from: does not fit the configuration: {reason}") from error
     trainer.ema.load_state_dict(trainer.net.state_dict())
+    trainer.past = past_of(checkpoint.card)
 
 
 def _with_what_is_new(weights: dict[str, Tensor], trainer: Trainer) -> dict[str, Tensor]:

@@ -9,9 +9,14 @@ many there are changes a run by rounding alone, and by which units dropout drops
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
+
+# How long one waits for another in a sum. The first saves and draws samples meanwhile; torch's ten
+# minutes (NCCL) are too few on a slow disk or device. A process that dies is noticed without it.
+PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,19 @@ class Processes:
         distributed.all_reduce(whole)
         nn.utils.vector_to_parameters(whole, parts)
 
+    def expect_agreement(self, images_seen: int, device: torch.device) -> None:
+        """Raises ValueError in every process where they do not all stand at as many images."""
+        if self.count == 1:
+            return
+        most = torch.tensor([images_seen, -images_seen], device=device)
+        distributed.all_reduce(most, op=distributed.ReduceOp.MAX)
+        latest, earliest = int(most[0]), -int(most[1])
+        if latest != earliest:
+            raise ValueError(
+                f"--out: process {self.rank} is at {images_seen} images, others at {earliest} to "
+                f"{latest}; every node needs the same state.pt, best on a disk they share"
+            )
+
     def leave(self) -> None:
         """Say goodbye to the others, when all are here.
 
@@ -65,12 +83,23 @@ def join() -> Processes:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Processes()
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, timeout=PATIENCE)
     return Processes(distributed.get_rank(), count)
 
 
 def device_of(name: str) -> torch.device:
-    """The device this process trains on: of several GPUs, the one that torchrun gives it."""
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return torch.device(name)
+    """The device this process trains on: of several GPUs, the one that torchrun gives it.
+
+    Raises ValueError, in one line, where there is none of that name.
+    """
+    local_rank = os.environ.get("LOCAL_RANK")
+    if name == "cuda" and local_rank is not None:
+        name = f"cuda:{local_rank}"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # there and back: a name alone is no device
+    except (RuntimeError, AssertionError) as error:  # the latter by a torch without CUDA
+        reason = str(error).partition("\n")[0][:200]
+        raise ValueError(f"--device: {name}: {reason}") from error
+    return device

@@ -1,154 +1,124 @@
 """Train a DDPM: `python -m models.train fashion-mnist --out runs/fashion-mnist`.
 
 The run's folder holds all of it: `state.pt` (resume: the same command again), `metrics.jsonl`,
-`samples/` (a grid from the EMA weights every so often) and `checkpoint/` (what is served).
+`samples/` (a sheet from the EMA weights every so often) and `checkpoint/` (what is served).
 On several GPUs: `torchrun --nproc-per-node 4 -m models.train ...`, see `processes`.
+Exit status: 0 when trained, 2 for what cannot be, 1 when the run diverged.
 """
 
 import argparse
 import logging
-import time
-from collections.abc import Iterator
-from functools import partial
-from itertools import repeat
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint
-from models.data import DataError, batches, labels_of, load_images
+from models.data import DataError, labels_of, load_images
 from models.fine_tuning import begin_with
 from models.hub import local_folder
 from models.objective import prior_bits
 from models.pixels import from_uint8
 from models.processes import device_of, join
-from models.train_config import Optimiser, TrainConfig, read_config
+from models.train_config import TrainConfig, read_config
 from models.trainer import Trainer
+from models.training_loop import Diverged, train
 from models.training_run import Run
 
 log = logging.getLogger(__name__)
 PRIOR_IMAGES = 1000  # that L_T is averaged over
+LEAST_SAVE_EVERY, LEAST_EXPORT_EVERY = 8_000, 40_000
+SAVES, EXPORTS = 500, 100  # of a long run, at most: each state of a large network is gigabytes
 
 
-def train(
-    trainer: Trainer,
-    images: Tensor,
-    run: Run,
-    *,
-    labels: Tensor | None = None,
-    save_every: int,
-    export_every: int,
-) -> None:
-    """Run to the configured number of images, saving and exporting every so many of them."""
-    optimiser = trainer.config.optimiser
-    stream = labelled_batches(
-        images, labels, optimiser, start=trainer.images_seen // optimiser.batch
-    )
-    exports = trainer.images_seen // export_every
-    for metrics in _intervals(trainer, stream, save_every):
-        if not trainer.processes.first:
-            continue
-        finished = trainer.images_seen >= optimiser.images
-        if finished or trainer.images_seen // export_every > exports:
-            run.export(trainer, metrics)  # before its state: a run killed here exports again
-        exports = trainer.images_seen // export_every
-        run.save(trainer, metrics)
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """All that a run needs, read and found to fit."""
 
-
-def labelled_batches(
-    images: Tensor, labels: Tensor | None, optimiser: Optimiser, *, start: int
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Batches of images, each with its labels if there are any."""
-    shuffle = partial(batches, batch=optimiser.batch, start=start, seed=optimiser.seed)
-    return zip(shuffle(images), repeat(None) if labels is None else shuffle(labels), strict=False)
-
-
-def _intervals(
-    trainer: Trainer, stream: Iterator[tuple[Tensor, Tensor | None]], save_every: int
-) -> Iterator[dict[str, float]]:
-    """Train; yield the metrics of each `save_every` images, with a progress bar on stderr."""
-    total = trainer.config.optimiser.images
-    with _progress_bar(shown=trainer.processes.first) as bar:
-        task = bar.add_task("training", total=total, completed=trainer.images_seen, loss="")
-        while trainer.images_seen < total:
-            started, first = time.monotonic(), trainer.images_seen
-            losses = []
-            while trainer.images_seen < min(first + save_every, total):
-                losses.append(trainer.step(*next(stream)))
-                bar.update(task, completed=trainer.images_seen)
-            elapsed = time.monotonic() - started
-            trainer.seconds += elapsed
-            loss = float(torch.stack(losses).mean())
-            bar.update(task, loss=f"L_{trainer.config.loss} {loss:.4g}")
-            yield {
-                "images": trainer.images_seen,
-                "loss": float(f"{loss:.4g}"),
-                "learning_rate": trainer.config.optimiser.rate_at(trainer.images_seen),
-                "images_per_s": round((trainer.images_seen - first) / elapsed, 1),
-                "seconds": round(trainer.seconds, 1),
-            }
-
-
-def _progress_bar(*, shown: bool) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[loss]}"),
-    )
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, refresh_per_second=1, disable=not shown)
+    trainer: Trainer
+    run: Run
+    images: Tensor  # (N, C, H, W) uint8
+    labels: Tensor | None  # (N,)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__)
-    parser.add_argument("config", help="a name under models/configs, or a path to a .toml file")
-    parser.add_argument("--out", type=Path, help="the run's folder (default: runs/<config>)")
-    parser.add_argument("--data", type=Path, help="instead of the configuration's `data`")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
-    parser.add_argument("--save-every", type=int, default=8_000, metavar="IMAGES")
-    parser.add_argument("--export-every", type=int, default=40_000, metavar="IMAGES")
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler()])
-    name = Path(args.config).stem
     try:
+        expect_positive(args)
         config = read_config(args.config)
-        source = args.data or Path(config.data)
-        images = _images(source, config)
-        labels = None
-        if config.labels:
-            labels = labels_of(source, images=len(images), classes=len(config.labels))
-        run = Run(args.out or Path("runs") / name, name)
-        processes = join()
-        trainer = Trainer(
-            config, device_of(args.device), compiled=args.compile, processes=processes
-        )
-        run.resume(trainer)
-        if config.start_from and not trainer.images_seen:
-            begin_with(trainer, load_checkpoint(local_folder(Path(config.start_from))))
-        if config.loss == "vlb":
-            bits = prior_bits(trainer.schedule, from_uint8(images[:PRIOR_IMAGES]))
-            log.info("L_T, which no training changes: %.3g bits/dim", bits)
+        ready = prepared(config, args)
     except ValueError as error:
         log.error("%s", error)
         return 2
-    train(
-        trainer,
-        images,
-        run,
-        labels=labels,
-        save_every=args.save_every,
-        export_every=args.export_every,
+    return trained(ready, args)
+
+
+def expect_positive(args: argparse.Namespace) -> None:
+    """Raises ValueError for an interval without images; one not given follows from the length."""
+    for name, images in (("--save-every", args.save_every), ("--export-every", args.export_every)):
+        if images is not None and images < 1:
+            raise ValueError(f"{name}: must be positive, got {images}")
+
+
+def prepared(config: TrainConfig, args: argparse.Namespace) -> Prepared:
+    """Read all that the arguments name; resumed where the run's folder holds a state.
+
+    Raises ValueError, for data and device before the folder is made; one of another run is left
+    alone.
+    """
+    device, name = device_of(args.device), Path(args.config).stem
+    source = args.data or Path(config.data)
+    images = _images(source, config)
+    labels = None
+    if config.labels:
+        labels = labels_of(source, images=len(images), classes=len(config.labels))
+    run = Run(args.out or Path("runs") / name, name)
+    trainer = Trainer(config, device, compiled=args.compile, processes=join())
+    run.resume(trainer)
+    trainer.processes.expect_agreement(trainer.images_seen, device)
+    if config.start_from and not trainer.images_seen:
+        begin_with(trainer, load_checkpoint(local_folder(Path(config.start_from))))
+    if config.loss == "vlb":
+        bits = prior_bits(trainer.schedule, from_uint8(images[:PRIOR_IMAGES]))
+        log.info("L_T, which no training changes: %.3g bits/dim", bits)
+    return Prepared(trainer, run, images, labels)
+
+
+def trained(ready: Prepared, args: argparse.Namespace) -> int:
+    """Train to the end; the exit status."""
+    trainer, processes, status = ready.trainer, ready.trainer.processes, 0
+    save_every, export_every = intervals(
+        trainer.config.optimiser.images, args.save_every, args.export_every
     )
+    try:
+        train(
+            trainer,
+            ready.images,
+            ready.run,
+            labels=ready.labels,
+            save_every=save_every,
+            export_every=export_every,
+        )
+    except Diverged as error:  # in every process at once: all can leave as usual
+        status = 1
+        if processes.first:
+            log.error("%s", error)
     processes.leave()
-    return 0
+    return status
+
+
+def intervals(
+    total: int, save_every: int | None = None, export_every: int | None = None
+) -> tuple[int, int]:
+    """Images between saves and between exports of a run of `total`; those given are kept."""
+    return (
+        save_every or max(LEAST_SAVE_EVERY, total // SAVES),
+        export_every or max(LEAST_EXPORT_EVERY, total // EXPORTS),
+    )
 
 
 def _images(source: Path, config: TrainConfig) -> Tensor:
@@ -159,6 +129,23 @@ def _images(source: Path, config: TrainConfig) -> Tensor:
     if len(images) < config.optimiser.batch:
         raise DataError(f"{source}: {len(images)} images; batch: {config.optimiser.batch} is more")
     return images
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__)
+    add = parser.add_argument
+    add("config", help="a name under models/configs, or a path to a .toml file")
+    add("--out", type=Path, help="the run's folder (default: runs/<config>)")
+    add("--data", type=Path, help="instead of the configuration's `data`")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--compile", action="store_true", help="torch.compile the network")
+    add("--save-every", type=int, metavar="IMAGES", help=_default(LEAST_SAVE_EVERY, SAVES))
+    add("--export-every", type=int, metavar="IMAGES", help=_default(LEAST_EXPORT_EVERY, EXPORTS))
+    return parser
+
+
+def _default(least: int, times: int) -> str:
+    return f"default: {least:,}, and no more than {times} times in a run"
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Optimiser:
     warmup_images: Annotated[int, Field(ge=0)] = 0
     decay_from: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run; then linear to 0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    ema_warmup: bool = True  # a shorter average while the run is young; the paper has none
     grad_clip: Annotated[float, Field(gt=0)] = 1.0
     accumulate: Annotated[int, Field(ge=1)] = 1  # parts a batch is computed in, to save memory
     autocast: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.diffusion import Denoiser, q_sample
 from models.ema import EMA
+from models.initialisation import initialise
 from models.objective import objective_of
 from models.pixels import from_uint8
 from models.processes import Processes
@@ -17,6 +18,14 @@ from models.train_config import TrainConfig
 from models.unet import UNet
 
 AUTOCAST = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What weights had learned from before the run: images, and seconds of training."""
+
+    images: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Trainer:
     processes: Processes = Processes()
     images_seen: int = 0
     seconds: float = 0.0  # of training, over all sittings
+    past: Past | None = Past()  # None: nobody knows
     schedule: NoiseSchedule = field(init=False)
     net: UNet = field(init=False)
 
@@ -54,12 +64,12 @@ class Trainer:
         )
         self.objective = objective_of(self.config, self.schedule, self.device)
         self.alpha_bar = torch.from_numpy(self.schedule.alpha_bar).float().to(self.device)
-        self.net = zero_last_layers(UNet(self.config.network)).to(self.device)
+        self.net = initialise(UNet(self.config.network)).to(self.device)
         self.forward: Callable[..., Tensor] = torch.compile(self.net) if self.compiled else self.net
         self.adam = torch.optim.Adam(
             self.net.parameters(), lr=optimiser.learning_rate, betas=(0.9, 0.999), fused=True
         )
-        self.ema = EMA(self.net, optimiser.ema_decay)
+        self.ema = EMA(self.net, optimiser.ema_decay, warmup=optimiser.ema_warmup)
         half = optimiser.autocast == "float16"  # whose small gradients would vanish
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
 
@@ -116,10 +126,24 @@ class Trainer:
         x_0, t, eps = batch.x_0[rows], batch.t[rows], batch.eps[rows]
         y = None if batch.y is None else batch.y[rows]
         net: Denoiser = self.forward if y is None else lambda x_t, t: self.forward(x_t, t, y)
-        dtype = AUTOCAST[self.config.optimiser.autocast]
-        with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
+        with self.autocast():
             out = net(q_sample(x_0, self.alpha_bar[t], eps), t)
         return self.objective(out.float(), x_0, t, eps)
+
+    def autocast(self) -> torch.autocast:
+        """The configured precision, for whatever runs the network."""
+        dtype = AUTOCAST[self.config.optimiser.autocast]
+        return torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32)
+
+    @property
+    def rows_at_a_time(self) -> int:
+        """Of a batch, as many as go through the network at once."""
+        optimiser = self.config.optimiser
+        return optimiser.batch // (self.processes.count * optimiser.accumulate)
+
+    def finite(self) -> bool:
+        """Whether every weight is a number still."""
+        return bool(torch.stack([p.isfinite().all() for p in self.net.parameters()]).all())
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on to the bit: weights, moments, average."""
@@ -130,6 +154,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "images_seen": self.images_seen,
             "seconds": self.seconds,
+            "past": None if self.past is None else (self.past.images, self.past.seconds),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -140,12 +165,6 @@ class Trainer:
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         self.images_seen, self.seconds = state["images_seen"], state["seconds"]
-
-
-def zero_last_layers(net: UNet) -> UNet:
-    """Residual branches and the output start at zero, so that each block starts as the identity."""
-    for name, module in net.named_modules():
-        if name.endswith(("conv2", "to_out.0", "conv_out")):
-            assert isinstance(module, nn.Conv2d | nn.Linear)
-            nn.init.zeros_(module.weight)
-    return net
+        unsaid = None if self.config.start_from else (0, 0.0)  # by states of old
+        past = state.get("past", unsaid)
+        self.past = None if past is None else Past(*past)

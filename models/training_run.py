@@ -2,22 +2,18 @@
 
 import json
 import logging
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
 
 from models.checkpoint import save_checkpoint
-from models.pixels import grid, to_uint8
-from models.plan import ddim_plan
-from models.sample import sample_batch
+from models.model_card import card_of
+from models.resuming import as_json, expect_same_run, read_state
+from models.sample_sheet import draw_samples, picture_of
 from models.trainer import Trainer
-from models.unet import UNet
 
 log = logging.getLogger(__name__)
-GRID_SEED, GRID_IMAGES, GRID_STEPS = 0, 36, 50
 
 
 class Run:
@@ -25,82 +21,69 @@ class Run:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
-        (folder / "samples").mkdir(parents=True, exist_ok=True)
+        self._state, self._metrics = folder / "state.pt", folder / "metrics.jsonl"
+        self._samples = folder / "samples"
+        self._samples.mkdir(parents=True, exist_ok=True)
 
     def resume(self, trainer: Trainer) -> None:
         """Go on where the last save left off, if there is one; metrics after it are dropped.
 
-        Raises ValueError where it is of another network.
+        Raises ValueError where it cannot be read, or is of another configuration or network.
         """
-        state = self.folder / "state.pt"
-        if not state.exists():
-            return
-        saved = torch.load(state, map_location=trainer.device, weights_only=True)
+        if self._state.exists():
+            self._load(trainer)
+            log.info("resumed at %d images", trainer.images_seen)
+        if trainer.processes.first:
+            self._truncate_metrics(trainer.images_seen)
+
+    def save(self, trainer: Trainer, metrics: dict[str, float]) -> None:
+        """The metrics' line first: one whose state was not saved is dropped and comes again."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(metrics) + "\n")
+        staged = self.folder / ".state.pt.part"
+        torch.save(trainer.state_dict() | {"config": as_json(trainer.config)}, staged)
+        staged.replace(self._state)
+
+    def export(self, trainer: Trainer) -> None:
+        """The EMA weights of a state that is saved as a checkpoint, then a sheet of what they make.
+
+        The sheet is last, and tells that all is there: see `exported`.
+        """
+        weights, metrics = trainer.ema.state_dict(), self._lines()[-1:]
+        save_checkpoint(
+            self.folder / "checkpoint",
+            trainer.config.network,
+            weights,
+            trainer.schedule,
+            variance=trainer.config.variance,
+            prediction=trainer.config.prediction,
+            card=card_of(trainer, self.name, metrics[0]["loss"] if metrics else None),
+        )
+        staged = self._samples / ".sheet.png.part"
+        picture_of(draw_samples(trainer, weights)).save(staged, format="PNG")
+        staged.replace(self._samples / f"{trainer.images_seen:09d}.png")
+
+    def exported(self, images_seen: int) -> int:
+        """How many images the last export was made at, of those up to `images_seen`; 0: none."""
+        made = [path.stem for path in self._samples.glob("*.png") if path.stem.isdigit()]
+        return max((int(stem) for stem in made if int(stem) <= images_seen), default=0)
+
+    def _load(self, trainer: Trainer) -> None:
+        saved = read_state(self._state)
+        expect_same_run(self._state, saved, trainer.config)
         try:
             trainer.load_state_dict(saved)
         except (RuntimeError, KeyError, ValueError) as error:
-            raise ValueError(f"{state}: of another network; choose another --out") from error
-        if trainer.processes.first:
-            self._truncate_metrics(trainer.images_seen)
-        log.info("resumed at %d images", trainer.images_seen)
-
-    def save(self, trainer: Trainer, metrics: dict[str, float]) -> None:
-        """State first, then its line in the metrics: a kill between the two loses one line."""
-        staged = self.folder / ".state.pt.part"
-        torch.save(trainer.state_dict(), staged)
-        staged.replace(self.folder / "state.pt")
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(metrics) + "\n")
-
-    def export(self, trainer: Trainer, metrics: dict[str, float]) -> None:
-        """The EMA weights as a checkpoint, and a grid of what they make."""
-        config = trainer.config
-        weights = trainer.ema.state_dict()
-        save_checkpoint(
-            self.folder / "checkpoint",
-            config.network,
-            weights,
-            trainer.schedule,
-            variance=config.variance,
-            prediction=config.prediction,
-            card={
-                "name": self.name,
-                **config.card,
-                **({"labels": list(config.labels)} if config.labels else {}),
-                **({"start_from": config.start_from} if config.start_from else {}),
-                "ema": True,
-                "ema_decay": config.optimiser.ema_decay,
-                "images_seen": trainer.images_seen,
-                "training_s": round(trainer.seconds),
-                "loss": metrics["loss"],
-                "config": {"network": asdict(config.network), **asdict(config.optimiser)},
-            },
-        )
-        sheet = grid(to_uint8(sample_grid(trainer, weights)))
-        picture = Image.fromarray(sheet.permute(1, 2, 0).squeeze(-1).numpy())
-        picture.save(self.folder / "samples" / f"{trainer.images_seen:09d}.png")
+            raise ValueError(f"{self._state}: of another network; choose another --out") from error
 
     def _truncate_metrics(self, images_seen: int) -> None:
-        path = self.folder / "metrics.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        kept = [line for line in whole if json.loads(line)["images"] <= images_seen]
-        path.write_text("".join(kept))
+        kept = [line for line in self._lines() if line["images"] <= images_seen]
+        if self._metrics.exists():
+            staged = self.folder / ".metrics.jsonl.part"
+            staged.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            staged.replace(self._metrics)
 
-
-def sample_grid(trainer: Trainer, weights: dict[str, Tensor]) -> Tensor:
-    """DDIM-50 from given weights, always the same seeds: (36, C, H, W); classes in turn."""
-    net = UNet(trainer.config.network).eval()
-    classes = len(trainer.config.labels)
-    y = torch.arange(GRID_IMAGES) % classes if classes else None
-    net.load_state_dict({name: w.cpu() for name, w in weights.items()})
-    steps = min(GRID_STEPS, trainer.schedule.T)
-    plan = ddim_plan(trainer.schedule, steps, prediction=trainer.config.prediction)
-    shape = trainer.config.network.image_shape
-    return sample_batch(
-        lambda x_t, t: net(x_t, t, y)[:, : shape[0]],  # what it may say of variances is not asked
-        plan,
-        shape,
-        seed=GRID_SEED,
-        indices=list(range(GRID_IMAGES)),
-    )
+    def _lines(self) -> list[dict[str, Any]]:
+        """All whole lines of the metrics; a kill may have left half of one."""
+        text = self._metrics.read_text() if self._metrics.exists() else ""
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]

@@ -107,7 +107,7 @@ def contestant_of(name: str, shape: tuple[int, int, int], args: argparse.Namespa
 def shipped_of(
     shape: tuple[int, int, int], args: argparse.Namespace
 ) -> tuple[Shipped, Spent] | None:
-    """The checkpoint, if it is to be shown, and what its card says it had."""
+    """The checkpoint, if it is to be shown, and what its card says it had, in all if it knows."""
     if args.shipped is None:
         return None
     checkpoint = load_checkpoint(args.shipped)
@@ -116,9 +116,14 @@ def shipped_of(
         raise ValueError(
             f"--shipped: {args.shipped} does not draw images of {shape} without classes"
         )
-    card = checkpoint.card
-    spent = Spent(card.get("images_seen", 0), card.get("training_s", 0.0))
+    spent = _spent(checkpoint.card)
     return Shipped(checkpoint, steps=args.steps, device=args.device), spent
+
+
+def _spent(card: dict[str, Any]) -> Spent:
+    """With what its beginning had learned, where the card tells: a rival has no such beginning."""
+    images = card.get("images_in_all", card.get("images_seen", 0))
+    return Spent(images, card.get("training_s_in_all", card.get("training_s", 0.0)))
 
 
 def told(name: str, artist: Artist, spent: Spent) -> dict[str, Any]:

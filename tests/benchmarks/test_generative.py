@@ -2,6 +2,7 @@
 to test."""
 
 import json
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.generative.__main__ import main
-from benchmarks.generative.contest import Contestant, draw, train
+from benchmarks.generative.__main__ import main, shipped_of
+from benchmarks.generative.contest import Contestant, Spent, draw, train
 from benchmarks.generative.ddpm import Ddpm
 from benchmarks.generative.gan import Gan
 from benchmarks.generative.vae import Vae
+from models.checkpoint import save_checkpoint
 from models.data import batches, load_images
 from models.evaluation.classifier import Kind
+from models.schedule import linear_schedule
 from tests.models.conftest import folder as folder
 from tests.models.evaluation.test_classifier import saved
 from tests.models.runs import tiny_run
 from tests.models.test_train_config import TOML
-from tests.models.tiny import FASHION
+from tests.models.tiny import FASHION, tiny_config, tiny_net
 
 SHAPE = (1, 8, 8)
 MAKERS: dict[str, Callable[[], Contestant]] = {
@@ -189,6 +192,28 @@ def test_the_last_line_is_the_report_and_the_same_again_on_a_second_run(
     again = json.loads(capsys.readouterr().out)
     for before, after in zip(report["contestants"], again["contestants"], strict=True):
         assert {**before, "draw_s": 0} == {**after, "draw_s": 0}, "nothing was trained or drawn"
+
+
+@pytest.mark.parametrize(
+    ("card", "spent"),
+    [
+        ({"images_seen": 8, "training_s": 2}, Spent(8, 2)),
+        (
+            {"images_seen": 8, "training_s": 2, "images_in_all": 99, "training_s_in_all": 30},
+            Spent(99, 30),
+        ),
+        ({}, Spent(0, 0)),
+    ],
+    ids=str,
+)
+def test_what_ships_counts_with_all_it_has_learned_from(
+    tmp_path: Path, card: dict[str, int], spent: Spent
+) -> None:
+    net = tiny_net().state_dict()
+    save_checkpoint(tmp_path, tiny_config(), net, linear_schedule(), card=card)
+    found = shipped_of((1, 8, 8), Namespace(shipped=tmp_path, steps=2, device="cpu"))
+    assert found is not None
+    assert found[1] == spent
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from models.plan import Variance
-from models.train import labelled_batches, train
 from models.train_config import Optimiser, TrainConfig
 from models.trainer import Trainer
+from models.training_loop import labelled_batches, train
 from models.training_run import Run
 from tests.models.tiny import tiny_config
 

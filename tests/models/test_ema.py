@@ -35,6 +35,15 @@ def test_the_average_of_a_constant_has_a_closed_form(decay: float) -> None:
             assert torch.allclose(value, expected, rtol=1e-5, atol=0)
 
 
+def test_without_warm_up_the_decay_is_the_same_from_the_first_step() -> None:
+    average = EMA(constant(1.0), 0.999, warmup=False)
+    for n in range(20):
+        average.update(constant(3.0), n)
+    for value in average.state_dict().values():
+        expected = torch.full_like(value, 3.0 + 0.999**20 * (1.0 - 3.0))
+        assert torch.allclose(value, expected, rtol=1e-5, atol=0)
+
+
 def test_a_short_run_forgets_what_it_began_with() -> None:
     average, net = EMA(constant(1.0), 0.9995), constant(0.0)
     for n in range(200):

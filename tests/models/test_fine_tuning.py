@@ -115,6 +115,63 @@ def test_the_command_starts_from_it_once_and_says_so_in_the_card(
     assert main([path, "--out", out]) == 0, "a run under way does not need it any more"
 
 
+def second_leg(config_file: Path, card: dict[str, Any] | None) -> dict[str, Any]:
+    """The card of a run of 32 images in two sittings, from a checkpoint with a given card."""
+    folder, out = config_file.parent / "start", config_file.parent / "run"
+    net = tiny_net(seed=7)
+    save_checkpoint(folder, tiny_config(), net.state_dict(), linear_schedule(4), card=card)
+    text = config_file.read_text().replace("decay_from = 0.5\n", "").replace("= 960", "= {images}")
+    for images in (16, 32):
+        config_file.write_text(f'start_from = "{folder}"\n' + text.format(images=images))
+        assert main([str(config_file), "--out", str(out)]) == 0
+    found = load_checkpoint(out / "checkpoint").card
+    assert found["images_seen"] == 32, "its own leg"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("card", "images", "seconds"),
+    [
+        ({"images_seen": 500, "training_s": 70}, 532, 70),
+        (
+            {
+                "images_seen": 500,
+                "training_s": 70,
+                "start_from": "x",
+                "images_in_all": 900,
+                "training_s_in_all": 100,
+            },
+            932,
+            100,
+        ),
+    ],
+    ids=["from nothing", "itself a second leg"],
+)
+def test_the_card_counts_all_that_the_weights_have_learned_from(
+    config_file: Path, card: dict[str, Any], images: int, seconds: int
+) -> None:
+    found = second_leg(config_file, card)
+    assert found["images_in_all"] == images
+    assert found["training_s_in_all"] == pytest.approx(seconds + found["training_s"], abs=1)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        None,
+        {"name": "a stranger's"},
+        {"images_seen": "many", "training_s": 1},
+        {"images_seen": 500, "training_s": 70, "start_from": "x"},  # of which nobody knows
+    ],
+    ids=str,
+)
+def test_a_card_is_silent_about_a_past_that_nobody_knows(
+    config_file: Path, card: dict[str, Any] | None
+) -> None:
+    found = second_leg(config_file, card)
+    assert not {"images_in_all", "training_s_in_all"} & found.keys()
+
+
 def test_a_start_that_is_not_there_is_refused(
     config_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

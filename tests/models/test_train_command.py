@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint
-from models.train import main
+from models.train import intervals, main
 from tests.conftest import ROOT, until
 from tests.models.runs import metrics_of, tiny_run, trainer_of
 from tests.models.test_train_config import TOML
@@ -44,8 +44,9 @@ def start(config_file: Path, out: Path) -> subprocess.Popen[str]:
 
 def kill_after_a_save(config_file: Path, out: Path) -> None:
     with start(config_file, out) as victim:
+        state = out / "state.pt"
         try:
-            until(lambda: metrics_of(out) or victim.poll() is not None, timeout_s=120)
+            until(lambda: state.exists() or victim.poll() is not None, timeout_s=120)
         finally:
             victim.send_signal(signal.SIGKILL)
     assert victim.returncode == -signal.SIGKILL
@@ -96,6 +97,62 @@ def test_what_cannot_be_trained_ends_with_status_2_and_no_folder(
     [record] = [r for r in caplog.records if r.levelname == "ERROR"]
     assert re.search(message.format(config=re.escape(str(config_file))), record.getMessage())
     assert not (config_file.parent / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--save-every", "0"], "--save-every: must be positive, got 0"),
+        (["--export-every", "-5"], "--export-every: must be positive, got -5"),
+        (["--device", "bogus"], "--device: bogus: "),
+        (["--device", "cuda:97"], "--device: cuda:97: "),
+    ],
+)
+def test_an_argument_that_cannot_be_ends_with_status_2_and_its_name(
+    config_file: Path, caplog: pytest.LogCaptureFixture, arguments: list[str], message: str
+) -> None:
+    assert main([str(config_file), "--out", str(config_file.parent / "run"), *arguments]) == 2
+    [record] = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert record.getMessage().startswith(message)
+    assert "\n" not in record.getMessage()
+    assert not (config_file.parent / "run").exists()
+
+
+def test_a_run_that_diverges_ends_with_status_1_and_saves_nothing(
+    config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = config_file.parent / "run"
+    config_file.write_text(config_file.read_text().replace("2e-3", "1e38"))
+    assert main([str(config_file), "--out", str(out), "--save-every", "160"]) == 1
+    [record] = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert "after 160 images, the last at learning rate 1e+38" in record.getMessage()
+    assert "\n" not in record.getMessage()
+    assert [path.name for path in out.rglob("*")] == ["samples"]
+
+
+def test_a_configuration_that_has_changed_is_refused_and_the_state_left_alone(
+    config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = config_file.parent / "run"
+    config_file.write_text(config_file.read_text().replace("images = 960", "images = 32"))
+    assert main([str(config_file), "--out", str(out)]) == 0
+    before = (out / "state.pt").read_bytes()
+    config_file.write_text(config_file.read_text().replace("seed = 3", "seed = 4"))
+    assert main([str(config_file), "--out", str(out)]) == 2
+    assert "optimiser.seed: 3 in the state, 4 now" in caplog.text
+    assert (out / "state.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("images", "save_every", "export_every"),
+    [(192_000, 8_000, 40_000), (32_000_000, 64_000, 320_000), (102_400_000, 204_800, 1_024_000)],
+)
+def test_a_long_run_saves_and_exports_less_often(
+    images: int, save_every: int, export_every: int
+) -> None:
+    assert intervals(images) == (save_every, export_every)
+    assert intervals(images, save_every=500) == (500, export_every)
+    assert intervals(images, export_every=500) == (save_every, 500)
 
 
 def test_a_folder_with_another_networks_run_is_refused_and_left_alone(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from models.resuming import flat
 from models.train_config import CONFIGS, Optimiser, read_config
 from models.unet import UNet
 from tests.models.tiny import tiny_config
@@ -150,12 +151,62 @@ def test_the_papers_networks_have_their_published_size(name: str, parameters: in
     assert sum(p.numel() for p in net.parameters()) == parameters
 
 
-def test_the_papers_cifar10_run_is_configured() -> None:
-    config = read_config("cifar10")
-    assert (config.T, config.schedule, config.variance) == (1000, "linear", "fixed_large")
-    assert (config.beta_start, config.beta_end) == (1e-4, 0.02)
-    optimiser = config.optimiser
-    assert (optimiser.batch, optimiser.images) == (128, 800_000 * 128)
-    assert (optimiser.learning_rate, optimiser.ema_decay) == (2e-4, 0.9999)
-    assert (config.network.dropout, optimiser.flip, optimiser.grad_clip) == (0.1, True, 1.0)
-    assert optimiser.warmup_images == 5000 * 128
+PAPERS = {
+    "T": 1000,
+    "schedule": "linear",
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+    "variance": "fixed_small",
+    "prediction": "epsilon",
+    "loss": "simple",
+    "network.sample_size": 256,
+    "network.in_channels": 3,
+    "network.out_channels": 3,
+    "network.block_out_channels": (128, 128, 256, 256, 512, 512),
+    "network.layers_per_block": 2,
+    "network.attention": (False, False, False, False, True, False),  # at 16x16, and in the middle
+    "network.norm_num_groups": 32,
+    "network.norm_eps": 1e-6,
+    "network.attention_head_dim": None,  # one head
+    "network.downsample_padding": 0,  # TensorFlow's SAME
+    "network.flip_sin_to_cos": False,
+    "network.freq_shift": 1,
+    "network.dropout": 0.0,
+    "network.num_class_embeds": None,
+    "optimiser.batch": 64,
+    "optimiser.learning_rate": 2e-5,
+    "optimiser.warmup_images": 5_000 * 64,
+    "optimiser.decay_from": 1.0,  # the rate never falls
+    "optimiser.ema_decay": 0.9999,
+    "optimiser.ema_warmup": False,
+    "optimiser.grad_clip": 1.0,
+    "optimiser.autocast": "float32",
+    "optimiser.flip": True,
+    "optimiser.label_dropout": 0.0,
+}
+CIFAR10 = PAPERS | {
+    "variance": "fixed_large",
+    "network.sample_size": 32,
+    "network.block_out_channels": (128, 256, 256, 256),
+    "network.attention": (False, True, False, False),  # at 16x16, and in the middle
+    "network.dropout": 0.1,
+    "optimiser.batch": 128,
+    "optimiser.learning_rate": 2e-4,
+    "optimiser.warmup_images": 5_000 * 128,
+}
+OURS = {"data", "labels", "start_from", "optimiser.accumulate", "optimiser.seed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "papers"),
+    [
+        ("cifar10", CIFAR10 | {"optimiser.images": 800_000 * 128}),
+        ("celebahq-256", PAPERS | {"optimiser.images": 500_000 * 64}),
+        ("lsun-256", PAPERS | {"optimiser.images": 1_200_000 * 64}),
+    ],
+)
+def test_every_hyper_parameter_is_the_papers(name: str, papers: dict[str, Any]) -> None:
+    configured = flat(read_config(name))
+    for key, value in papers.items():
+        assert configured.pop(key) == value, key
+    assert {key for key in configured if not key.startswith("card.")} == OURS

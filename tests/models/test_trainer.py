@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from models.train_config import TrainConfig
-from models.trainer import Trainer, zero_last_layers
+from models.trainer import Trainer
 from models.training_run import Run
 from tests.models.runs import run_on, state_of, tiny_run, trainer_of
-from tests.models.tiny import same, tiny_net
+from tests.models.tiny import same
 
 
 def test_the_loss_falls_on_a_few_images(garments: Tensor) -> None:
@@ -187,22 +187,17 @@ def test_adam_runs_at_the_configured_rate(garments: Tensor) -> None:
         assert trainer.adam.param_groups[0]["lr"] == pytest.approx(2e-3 * seen / 32)
 
 
-def test_a_run_averages_its_weights_after_every_step(garments: Tensor) -> None:
-    trainer = trainer_of(tiny_run(ema_decay=0.2))
+@pytest.mark.parametrize(
+    ("warmup", "decays"),
+    [(True, (1 / 10, 2 / 11, 0.2, 0.2)), (False, (0.2, 0.2, 0.2))],  # (1 + n) / (10 + n), at first
+)
+def test_a_run_averages_its_weights_after_every_step(
+    garments: Tensor, warmup: bool, decays: tuple[float, ...]
+) -> None:
+    trainer = trainer_of(tiny_run(ema_decay=0.2, ema_warmup=warmup))
     name = "conv_in.weight"
     expected = trainer.net.state_dict()[name].clone()
-    for decay in (1 / 10, 2 / 11, 0.2, 0.2):  # (1 + n) / (10 + n) is less only at first
+    for decay in decays:
         run_on(trainer, garments, 1)
         expected = torch.lerp(trainer.net.state_dict()[name], expected, decay)
     assert torch.allclose(trainer.ema.state_dict()[name], expected, rtol=1e-5, atol=1e-7)
-
-
-@torch.no_grad()
-def test_a_network_starts_as_the_identity_of_its_blocks() -> None:
-    net = zero_last_layers(tiny_net())
-    x, temb = torch.randn(2, 8, 8, 8), torch.randn(2, 32)
-    block = net.get_submodule("down_blocks.0.resnets.0")
-    bias = net.get_parameter("down_blocks.0.resnets.0.conv2.bias")
-    assert torch.equal(block(x, temb), x + bias[:, None, None])
-    out = net(torch.randn(2, 1, 8, 8), torch.tensor([1, 2]))
-    assert torch.equal(out, net.get_parameter("conv_out.bias").expand_as(out))

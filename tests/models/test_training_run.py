@@ -1,6 +1,7 @@
 """A run's folder: metrics, pictures, the checkpoint, and what a broken sitting leaves behind."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint
-from models.training_run import Run, sample_grid
+from models.training_loop import Diverged, train
+from models.training_run import Run
 from tests.models.runs import (
     metrics_of,
     pictures_of,
@@ -37,7 +39,8 @@ def test_the_checkpoint_says_what_it_is(garments: Tensor, tmp_path: Path) -> Non
     loaded = load_checkpoint(tmp_path / "checkpoint")
     assert loaded.card["name"] == "tiny"
     assert loaded.card["ema"] is True
-    assert loaded.card["images_seen"] == 96
+    assert loaded.card["images_seen"] == loaded.card["images_in_all"] == 96
+    assert loaded.card["training_s"] == loaded.card["training_s_in_all"]
     assert loaded.card["config"]["batch"] == 8
     assert loaded.card["sha256"] == loaded.sha256
     assert (loaded.schedule.T, loaded.defaults.variance) == (4, "fixed_small")
@@ -49,16 +52,6 @@ def test_a_colour_run_leaves_a_colour_picture(tmp_path: Path) -> None:
     trained(tmp_path, noise, tiny_run(network=channels, images=8))
     with Image.open(tmp_path / "samples" / "000000008.png") as picture:
         assert picture.mode == "RGB"
-
-
-def test_the_grid_is_drawn_from_the_given_weights_and_always_alike(garments: Tensor) -> None:
-    trainer = trainer_of(tiny_run())
-    run_on(trainer, garments, 3)
-    average, raw = trainer.ema.state_dict(), trainer.net.state_dict()
-    sheet = sample_grid(trainer, average)
-    assert sheet.shape == (36, 1, 8, 8)
-    assert torch.equal(sheet, sample_grid(trainer, average))
-    assert not torch.equal(sheet, sample_grid(trainer, raw))
 
 
 def test_exports_come_as_often_as_asked_and_do_not_change_the_run(
@@ -84,6 +77,48 @@ def test_resuming_drops_the_metrics_of_what_was_lost(
         file.write(last)
     trained(tmp_path, garments, tiny_run())
     assert [line["images"] for line in metrics_of(tmp_path)] == [32, 64, 96]
+
+
+def test_a_line_whose_state_was_never_saved_comes_again(garments: Tensor, tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"images": 32, "loss": 0.5}\n')
+    trained(tmp_path, garments, tiny_run())
+    assert [line["images"] for line in metrics_of(tmp_path)] == [32, 64, 96]
+
+
+def test_who_dies_drawing_loses_no_training_and_does_not_die_there_again(
+    garments: Tensor, tmp_path: Path
+) -> None:
+    """The sheet that was not finished comes with the next save."""
+    often: dict[str, Any] = {"save_every": 24, "export_every": 48}
+    run = Run(tmp_path, "tiny")
+    (tmp_path / "samples").rmdir()  # what is drawn cannot be written
+    with pytest.raises(FileNotFoundError):
+        train(trainer_of(tiny_run()), garments, run, **often)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["images_seen"] == 48
+    assert load_checkpoint(tmp_path / "checkpoint").card["images_seen"] == 48
+    resumed = trained(tmp_path, garments, tiny_run(), **often)
+    assert pictures_of(tmp_path) == ["000000072", "000000096"]
+    unbroken = trained(tmp_path / "unbroken", garments, tiny_run(), **often)
+    assert same(state_of(resumed), state_of(unbroken))
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("broken", ["loss", "weights"])
+def test_a_diverged_run_stops_before_it_saves(
+    garments: Tensor, tmp_path: Path, broken: str
+) -> None:
+    trained(tmp_path, garments, tiny_run(images=32))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    trainer, run = trainer_of(tiny_run()), Run(tmp_path, "tiny")
+    run.resume(trainer)
+    name = {"loss": "conv_in.weight", "weights": "conv_out.bias"}[broken]
+    moments = trainer.adam.state[trainer.net.get_parameter(name)]
+    moments["exp_avg"].fill_(torch.inf)  # of which one step makes weights that are none
+    interval = {"loss": 16, "weights": 8}[broken]  # the first step's loss is of good weights
+    with pytest.raises(Diverged, match=r"diverged: .* after \d+ images, the last at .* 0\.002;"):
+        train(trainer, garments, run, save_every=interval, export_every=8)
+    assert trainer.images_seen == 32 + interval
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_that_ends_in_its_last_export_exports_when_started_again(

@@ -14,6 +14,8 @@ from datetime import timedelta
 import torch
 from torch import Tensor, distributed, nn
 
+from models.arguments import expect_device
+
 # How long one waits for another in a sum. The first saves and draws samples meanwhile; torch's ten
 # minutes (NCCL) are too few on a slow disk or device. A process that dies is noticed without it.
 PATIENCE = timedelta(hours=2)
@@ -96,10 +98,5 @@ def device_of(name: str) -> torch.device:
     local_rank = os.environ.get("LOCAL_RANK")
     if name == "cuda" and local_rank is not None:
         name = f"cuda:{local_rank}"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # there and back: a name alone is no device
-    except (RuntimeError, AssertionError) as error:  # the latter by a torch without CUDA
-        reason = str(error).partition("\n")[0][:200]
-        raise ValueError(f"--device: {name}: {reason}") from error
-    return device
+    expect_device(name)
+    return torch.device(name)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.arguments import expect_device
 from models.data import held_out, labels_of, load_images
 from models.evaluation.classifier import (
     BATCH,
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(argv)
     try:
+        expect_device(args.device)
         config = read_config(args.config)
         if not config.labels:
             raise ValueError(f"{args.config}: labels: a classifier needs them; name the classes")

@@ -188,6 +188,7 @@ def test_the_command_writes_a_classifier_and_says_how_good_it_is(
     [
         ([], "has no test split; name held-out images with --test"),
         (["--test", "nowhere.npz"], "nowhere.npz: no such file"),
+        (["--device", "bogus"], "--device: bogus: "),
         (["--epochs", "0", "--test", "held-out.npz"], f"epochs: 0 .* no batch of {BATCH}"),
     ],
 )

@@ -89,7 +89,9 @@ async def answer(request: Request, exc: Exception) -> JSONResponse:
     if isinstance(error, MethodNotAllowed):
         error = MethodNotAllowed(headers={"Allow": _allowed(request)})
     if isinstance(error, Internal):
-        log.error("request %s crashed: %s %s", request_id, request.method, request.url.path)
+        untold = exc if isinstance(exc, ResponseError) else None  # the server tells the rest
+        crash = "request %s crashed: %s %s"
+        log.error(crash, request_id, request.method, request.url.path, exc_info=untold)
         error = Internal(f"A fault of this service; quote request {request_id}.")
     body = problem_of(error, instance=quote(request.scope["path"])).model_dump(exclude_none=True)
     # Set here too: what answers a crash stands outside of the middleware that does it otherwise.

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from chaos.proxy import Proxy
+from protocol import keys
 from tests.app.api_process import ApiProcess
 from tests.app.checks import problem
 from tests.app.played_worker import PlayedWorker
@@ -96,6 +97,16 @@ def test_a_crash_is_an_id_to_quote_and_nothing_else(
     assert response.headers["x-request-id"] in body["detail"]
     assert (response.headers["x-request-id"] == requested) == (requested == "my-id.7")
     assert "secret" not in json.dumps(body)
+
+
+def test_a_mistake_of_ours_with_redis_is_in_the_log(
+    mortal_api: ApiProcess, mortal_redis: RedisServer
+) -> None:
+    with mortal_api.client() as client, mortal_redis.client() as redis:
+        redis.set(keys.models(), "no hash")
+        body = problem(client.get("/v1/models"), 500, "internal")
+    assert "WRONGTYPE" not in json.dumps(body)
+    until(lambda: any("WRONGTYPE" in line for line in mortal_api.log))
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://localhost", "redis://user:secret @h"])

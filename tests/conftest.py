@@ -113,7 +113,7 @@ class Workers:
     def start(self, model: Path, **environment: str) -> "subprocess.Popen[bytes]":
         """Start one and wait until it says that it lives."""
         process = self.launch(model, environment)
-        until(lambda: self.info(process), timeout_s=60)
+        until(lambda: self.info(process), timeout_s=180)  # it loads and examines; others work too
         return process
 
     def launch(

@@ -70,7 +70,7 @@ def test_one_request_is_followed_from_the_post_to_the_workers_log(
     log = Logged(tmp_path / "worker.log")
     process = worker_into(log.path, redis_server, data_dir, tiny_model)
     workers.processes.append(process)
-    until(lambda: workers.info(process), timeout_s=60)
+    until(lambda: workers.info(process), timeout_s=180)
     with ApiProcess.start(redis_server.url) as api, api.client() as client:
         headers = {"X-Request-Id": "follow-me", "Prefer": "wait=60"}
         body = {"n": 40, "sampler": {"name": "ddim", "steps": 5}}

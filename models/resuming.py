@@ -6,9 +6,9 @@ configured so from the start, and have come to this state all the same.
 
 import json
 import logging
-import pickle
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError  # nosec B403  # the error alone
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ def read_state(path: Path) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, UnpicklingError) as error:
         raise ValueError(f"{path}: truncated, or {NO_STATE}") from error
     if not isinstance(saved, dict):
         raise ValueError(f"{path}: {NO_STATE}")

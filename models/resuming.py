@@ -8,7 +8,6 @@ import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError  # nosec B403  # the error alone
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from models.faults import one_line
 from models.train_config import Optimiser, TrainConfig
+from models.weights import UNREADABLE
 
 log = logging.getLogger(__name__)
 FREE = ("data", "optimiser.accumulate")  # where the data lie; a matter of memory and rounding
@@ -33,7 +33,7 @@ def read_state(path: Path) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    except (RuntimeError, EOFError, UnpicklingError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path}: truncated, or {NO_STATE}") from error
     if not isinstance(saved, dict):
         raise ValueError(f"{path}: {NO_STATE}")

@@ -93,7 +93,7 @@ def true_classes(checkpoint: Checkpoint, source: Path, *, split: str, images: in
 
     Raises DataError for labels that are not one for each image, of the model's classes.
     """
-    classes = (checkpoint.net.config.num_class_embeds or 1) - 1
+    classes = checkpoint.net.config.classes
     if not classes:
         return None
     try:

@@ -66,6 +66,11 @@ class UNetConfig:
                 raise ValueError(f"attention_head_dim: does not divide {channels} channels")
 
     @property
+    def classes(self) -> int:
+        """How many can be asked for: all but the one for "none"; 0 where there are no labels."""
+        return (self.num_class_embeds or 1) - 1
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
         return self.in_channels, self.sample_size, self.sample_size

@@ -47,11 +47,8 @@ class ResidentModel:
     @property
     def labels(self) -> tuple[str, ...]:
         """The classes' names: the card's, else their numbers; the last class is for none."""
-        classes = self.checkpoint.net.config.num_class_embeds
-        if classes is None:
-            return ()
         named = self.checkpoint.card.get("labels", [])
-        numbered = [str(number) for number in range(classes - 1)]
+        numbered = [str(number) for number in range(self.checkpoint.net.config.classes)]
         return tuple(named if len(named) == len(numbered) else numbered)
 
     def plan(self, spec: SamplerSpec, *, start_t: int | None = None) -> Plan:

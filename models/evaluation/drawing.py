@@ -82,7 +82,7 @@ class Drawing:
     @property
     def classes(self) -> int:
         """How many the model can be asked for; 0 where it knows none."""
-        return (self._checkpoint.net.config.num_class_embeds or 1) - 1
+        return self._checkpoint.net.config.classes
 
     @property
     def names(self) -> tuple[str, ...]:

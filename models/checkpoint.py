@@ -73,7 +73,19 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     net, sha256 = _load_network(config, weights_file(unet_dir))
     card_path = folder / "model_card.json"
     card = _parse(card_path, partial(_card, sha256=sha256)) if card_path.exists() else {}
-    return Checkpoint(net.eval(), schedule, defaults, sha256, card)
+    return Checkpoint(net, schedule, defaults, sha256, card)
+
+
+def network_of(config: UNetConfig, weights: dict[str, Tensor]) -> UNet:
+    """For evaluation, of these very tensors: no copy, which may be half a gigabyte.
+
+    And no memory before they are known to be its own: what a config.json claims may be anything.
+    Raises RuntimeError where a key or a shape is another.
+    """
+    with torch.device("meta"):
+        net = UNet(config)
+    net.load_state_dict(weights, strict=True, assign=True)
+    return net.eval()
 
 
 def save_checkpoint(
@@ -114,17 +126,11 @@ def _part(folder: Path, name: str) -> Path:
 
 
 def _load_network(config: UNetConfig, path: Path) -> tuple[UNet, str]:
-    """Strictly: every key, every shape. With the file's sha256.
-
-    The network takes no memory until the weights are known to be its own: what a config.json
-    claims may be anything.
-    """
+    """With the file's sha256."""
     raw = _read(path)
     weights = parse_weights(raw, path)
     try:
-        with torch.device("meta"):
-            net = UNet(config)
-        net.load_state_dict(weights, strict=True, assign=True)
+        net = network_of(config, weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: does not fit its config.json: {reason}") from error

@@ -4,11 +4,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models.checkpoint import network_of
 from models.pixels import grid, to_uint8
 from models.plan import ddim_plan
 from models.sample import sample_batch
 from models.trainer import Trainer
-from models.unet import UNet
 
 SEED, STEPS = 0, 50
 LARGEST = {64: 36, 128: 16}  # images on a sheet, by their size in pixels at most
@@ -29,7 +29,7 @@ def draw_samples(trainer: Trainer, weights: dict[str, Tensor]) -> Tensor:
     In its precision, and as many at a time as it trains on: what fits there fits here.
     """
     config, device = trainer.config, trainer.device
-    net = _with_weights(trainer, weights)
+    net = network_of(config.network, weights)
     shape, classes = config.network.image_shape, len(config.labels)
     plan = ddim_plan(trainer.schedule, min(STEPS, trainer.schedule.T), prediction=config.prediction)
 
@@ -52,11 +52,3 @@ def picture_of(images: Tensor) -> Image.Image:
     """Images in [-1, 1] (N, C, H, W) side by side."""
     sheet = grid(to_uint8(images))
     return Image.fromarray(sheet.permute(1, 2, 0).squeeze(-1).numpy())
-
-
-def _with_weights(trainer: Trainer, weights: dict[str, Tensor]) -> UNet:
-    """A network that has these very tensors for weights: no copy, which may be half a gigabyte."""
-    with torch.device("meta"):
-        net = UNet(trainer.config.network)
-    net.load_state_dict(weights, assign=True)
-    return net.eval()

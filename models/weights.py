@@ -102,6 +102,7 @@ def _numbers(name: str, tensor: Tensor, path: Path) -> Tensor:
     numbers = tensor.detach().float()
     if not torch.isfinite(numbers).all():
         raise CheckpointError(f"{path}: {name!r}: not all of its numbers are finite")
+    # Memory of its own: of safetensors it would be the file's bytes, wherever they lie.
     return numbers.clone(memory_format=torch.contiguous_format)
 
 

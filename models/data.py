@@ -4,6 +4,7 @@ Their labels, where there are any, as one int64 tensor (N,).
 """
 
 import gzip
+import hashlib
 import logging
 import zlib
 from collections import Counter
@@ -73,6 +74,15 @@ def labels_of(source: Path, *, split: str = "train", images: int, classes: int) 
         found = f"{labels.min()} ... {labels.max()}"
         raise DataError(f"{source}: labels are {found}, not {classes} kinds")
     return labels
+
+
+def digest_of(images: Tensor, labels: Tensor | None = None) -> str:
+    """sha256 of what is trained on: shape, pixels, classes; the same wherever it was read from."""
+    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
+    for read in (images, labels):
+        if read is not None:
+            digest.update(read.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def held_out(data: Path, test: Path | None = None) -> tuple[Path, str]:

@@ -18,7 +18,7 @@ from models.train_config import Optimiser, TrainConfig
 from models.weights import UNREADABLE
 
 log = logging.getLogger(__name__)
-FREE = ("data", "optimiser.accumulate")  # where the data lie; a matter of memory and rounding
+FREE = ("data", "optimiser.accumulate")  # where data lie, not what; memory and rounding
 NO_STATE = "not a run's state; remove it, or choose another --out"
 
 
@@ -55,6 +55,15 @@ def expect_same_run(path: Path, saved: dict[str, Any], config: TrainConfig) -> N
     changed = _changed(before, config, images_seen=saved["images_seen"])
     if changed:
         raise ValueError(f"{path}: of another configuration: {changed}; choose another --out")
+
+
+def expect_same_data(path: Path, saved: dict[str, Any], data_sha256: str | None) -> None:
+    """Raises ValueError where the state learned from other images or labels; old ones say nothing.
+
+    Batches follow from (seed, images seen, how many there are): of others, none would be the same.
+    """
+    if None not in (before := saved.get("data_sha256"), data_sha256) and before != data_sha256:
+        raise ValueError(f"{path}: trained on other images or labels; choose another --out")
 
 
 def flat(config: TrainConfig) -> dict[str, Any]:

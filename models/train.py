@@ -16,7 +16,7 @@ from rich.logging import RichHandler
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint
-from models.data import DataError, labels_of, load_images
+from models.data import DataError, digest_of, labels_of, load_images
 from models.fine_tuning import begin_with
 from models.hub import local_folder
 from models.objective import prior_bits
@@ -76,7 +76,7 @@ def prepared(config: TrainConfig, args: argparse.Namespace) -> Prepared:
     labels = None
     if config.labels:
         labels = labels_of(source, images=len(images), classes=len(config.labels))
-    run = Run(args.out or Path("runs") / name, name)
+    run = Run(args.out or Path("runs") / name, name, digest_of(images, labels))
     trainer = Trainer(config, device, compiled=args.compile, processes=join())
     run.resume(trainer)
     trainer.processes.expect_agreement(trainer.images_seen, device)

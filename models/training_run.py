@@ -9,7 +9,7 @@ import torch
 
 from models.checkpoint import save_checkpoint
 from models.model_card import card_of
-from models.resuming import as_json, expect_same_run, read_state
+from models.resuming import as_json, expect_same_data, expect_same_run, read_state
 from models.sample_sheet import draw_samples, picture_of
 from models.trainer import Trainer
 
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class Run:
-    """A run's folder."""
+    """A run's folder; `data_sha256` is of what it trains on, where that is known."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
+    def __init__(self, folder: Path, name: str, data_sha256: str | None = None) -> None:
+        self.folder, self.name, self.data_sha256 = folder, name, data_sha256
         self._state, self._metrics = folder / "state.pt", folder / "metrics.jsonl"
         self._samples = folder / "samples"
         self._samples.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ class Run:
     def resume(self, trainer: Trainer) -> None:
         """Go on where the last save left off, if there is one; metrics after it are dropped.
 
-        Raises ValueError where it cannot be read, or is of another configuration or network.
+        Raises ValueError where it cannot be read, or is of another configuration, data or network.
         """
         if self._state.exists():
             self._load(trainer)
@@ -41,7 +41,8 @@ class Run:
         with self._metrics.open("a") as file:
             file.write(json.dumps(metrics) + "\n")
         staged = self.folder / ".state.pt.part"
-        torch.save(trainer.state_dict() | {"config": as_json(trainer.config)}, staged)
+        of_run = {"config": as_json(trainer.config), "data_sha256": self.data_sha256}
+        torch.save(trainer.state_dict() | of_run, staged)
         staged.replace(self._state)
 
     def export(self, trainer: Trainer) -> None:
@@ -71,6 +72,7 @@ class Run:
     def _load(self, trainer: Trainer) -> None:
         saved = read_state(self._state)
         expect_same_run(self._state, saved, trainer.config)
+        expect_same_data(self._state, saved, self.data_sha256)
         try:
             trainer.load_state_dict(saved)
         except (RuntimeError, KeyError, ValueError) as error:

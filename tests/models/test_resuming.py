@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.data import digest_of
 from models.resuming import as_json, flat
 from models.train_config import TrainConfig
 from models.training_run import Run
@@ -97,6 +98,22 @@ def test_what_changes_no_step_so_far_may_change(
 ) -> None:
     state = saved(tmp_path, garments, tiny_run())
     assert resumed_at(state, changed(tiny_run(), **changes)) == 16
+
+
+def test_states_that_say_nothing_of_their_data_go_on(garments: Tensor, tmp_path: Path) -> None:
+    state, trainer = saved(tmp_path, garments, tiny_run()), trainer_of(tiny_run())
+    Run(state.parent, "tiny", digest_of(garments)).resume(trainer)
+    assert trainer.images_seen == 16
+
+
+def test_what_is_trained_on_is_told_by_every_pixel_class_and_shape(garments: Tensor) -> None:
+    classes, other = torch.zeros(len(garments), dtype=torch.int64), garments.clone()
+    other[-1, 0, -1, -1] ^= 1
+    kinds = [garments, garments[:-1], garments.flip(0), garments.transpose(0, 1), other]
+    told = [digest_of(images) for images in kinds] + [digest_of(garments, classes)]
+    told.append(digest_of(garments, classes + torch.eye(1, len(garments)).long()[0]))
+    assert len(set(told)) == len(told)
+    assert digest_of(garments.clone()) == told[0]
 
 
 def test_a_run_may_become_longer_until_its_rate_falls(garments: Tensor, tmp_path: Path) -> None:

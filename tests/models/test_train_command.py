@@ -143,6 +143,22 @@ def test_a_configuration_that_has_changed_is_refused_and_the_state_left_alone(
     assert (out / "state.pt").read_bytes() == before
 
 
+def test_a_run_goes_on_with_the_images_it_had_wherever_they_lie_and_with_no_others(
+    config_file: Path, garments: Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, moved = config_file.parent / "run", config_file.parent / "moved.npz"
+    config_file.write_text(config_file.read_text().replace("images = 960", "images = 32"))
+    assert main([str(config_file), "--out", str(out)]) == 0
+    again = [str(config_file), "--out", str(out), "--data", str(moved)]
+    np.savez_compressed(moved, images=garments.numpy())
+    assert main(again) == 0
+    before = (out / "state.pt").read_bytes()
+    np.savez(moved, images=garments[1:].numpy())
+    assert main(again) == 2
+    assert f"{out / 'state.pt'}: trained on other images or labels" in caplog.text
+    assert (out / "state.pt").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("images", "save_every", "export_every"),
     [(192_000, 8_000, 40_000), (32_000_000, 64_000, 320_000), (102_400_000, 204_800, 1_024_000)],

@@ -28,6 +28,7 @@ class Run:
     ticket: Ticket = field(init=False)
     commits: list["Future[None]"] = field(default_factory=list)
     committed: int = 0
+    closed: bool = False  # a commit has found that the job has ended
     context: Context = field(default_factory=copy_context)  # whose log lines these are
 
     @property
@@ -111,6 +112,7 @@ class Commits:
             self._tally.add(Count.IMAGES)
             self._tally.add(Count.IMAGE_BYTES, len(png))
         if verdict is Commit.CLOSED:
+            run.closed = True  # all may be drawn by now, and nothing left to drop
             run.ticket.drop(Dropped("the job has ended"))
         if verdict is Commit.FENCED:
             self._tally.add(Count.FENCED)

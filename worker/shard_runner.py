@@ -192,4 +192,4 @@ class ShardRunner:
                 outcome = Outcome.GIVEN_BACK if self.draining.is_set() else Outcome.CLOSED
         for commit in run.commits:
             commit.result()
-        return outcome
+        return Outcome.CLOSED if run.closed else outcome

@@ -14,9 +14,11 @@ from redis.retry import Retry
 from models.checkpoint import load_checkpoint
 from protocol import keys
 from protocol.image_store import RedisImageStore
+from protocol.job_removal import remove
 from protocol.job_store import Begun, JobStore, NotBegun
 from protocol.messages import SamplerSpec
 from protocol.preview_store import PreviewStore
+from protocol.shard_queue import OUTSTANDING, SHARD_IMAGES
 from tests.conftest import RedisServer, until
 from tests.jobs import record, submit
 from worker.engine import Engine
@@ -153,6 +155,22 @@ def test_a_redis_that_goes_away_as_soon_as_a_shard_is_begun_is_waited_for(
         bench.step(2)
         assert ended.result(timeout=30) is Outcome.DONE
     _was_run_once(redis, job_id)
+
+
+def test_nothing_more_is_queued_of_a_job_that_goes_while_a_shards_last_images_are_drawn(
+    redis_server: RedisServer, redis: Redis, model: ResidentModel
+) -> None:
+    """They are drawn to the end, so only their commits tell."""
+    job_id = submit(redis, n=SHARD_IMAGES * OUTSTANDING + 1, sampler=SHORT)
+    with benched(redis_server, model) as bench:
+        ended = bench.run(job_id)
+        until(lambda: bench.engine.waiting_rows)
+        bench.step(SHORT.steps * SHARD_IMAGES // NUMERICS.chunk - 1)
+        until(lambda: record(redis, job_id).images_done == SHARD_IMAGES - NUMERICS.chunk)
+        remove(JobStore(redis), record(redis, job_id))
+        bench.step(1)
+        assert ended.result(timeout=30) is Outcome.CLOSED
+    assert redis.keys("rq:job:*") == []
 
 
 def _was_run_once(redis: Redis, job_id: str) -> None:

@@ -140,22 +140,24 @@ def test_a_full_service_refuses_whoever_comes_next(
 
 
 def test_images_that_would_not_fit_into_redis_are_refused_before_they_are_accepted(
-    client: TestClient, worker: PlayedWorker, redis: Redis
+    redis_server: RedisServer, worker: PlayedWorker, redis: Redis
 ) -> None:
+    app = create_app(Settings(redis_url=redis_server.url))  # has not looked at the memory yet
     each = bytes_of_image(jobs.request(), TINY)
     until(lambda: redis.info("memory")["lazyfree_pending_objects"] == 0)  # of the test before
     used = int(redis.info("memory")["used_memory"])
-    try:
-        redis.config_set("maxmemory", used + 2**20 + 100 * each)
-        assert client.post("/v1/jobs", json={"n": 100}).status_code == 202
-        before = redis.dbsize()
-        refused = client.post("/v1/jobs", json={"n": 100_000})  # more than the server can free
-        problem(refused, 507, "storage_full")
-        assert int(refused.headers["retry-after"]) > 0
-        assert redis.dbsize() == before
-    finally:
-        redis.config_set("maxmemory", 0)
-    assert client.post("/v1/jobs", json={"n": 100_000}).status_code == 202
+    with TestClient(app, raise_server_exceptions=False) as client:
+        try:
+            redis.config_set("maxmemory", used + 2**20 + 100 * each)
+            assert client.post("/v1/jobs", json={"n": 100}).status_code == 202
+            before = redis.dbsize()
+            refused = client.post("/v1/jobs", json={"n": 100_000})  # more than can be freed
+            problem(refused, 507, "storage_full")
+            assert int(refused.headers["retry-after"]) > 0
+            assert redis.dbsize() == before
+        finally:
+            redis.config_set("maxmemory", 0)
+        assert client.post("/v1/jobs", json={"n": 100_000}).status_code == 202
 
 
 def test_what_an_image_takes_is_not_less_than_it_really_does(redis: Redis) -> None:

@@ -34,7 +34,7 @@ secrets:  ## What docker compose wants before it starts: .env and secrets/redis-
 	@chmod 644 secrets/redis-password
 
 test: .venv/dev  ## The whole suite: real Redis, real processes, real HTTP.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-compose: .venv/dev  ## The containers, where a Docker engine is up: builds, kills, updates. Minutes.
 	$(BIN)/python -m pytest tests/compose --timeout 1200

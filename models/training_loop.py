@@ -93,11 +93,16 @@ def _intervals(trainer: Trainer, stream: Stream, save_every: int) -> Iterator[di
             while trainer.images_seen < min(first + save_every, total):
                 losses.append(trainer.step(*next(stream)))
                 bar.update(task, completed=trainer.images_seen)
-            loss = float(torch.stack(losses).mean())
+            loss = _mean(torch.stack(losses), overflows_skipped=trainer.scaler.is_enabled())
             elapsed = time.monotonic() - started
             trainer.seconds += elapsed
             bar.update(task, loss=f"L_{trainer.config.loss} {loss:.4g}")
             yield _metrics(trainer, loss, images=trainer.images_seen - first, elapsed_s=elapsed)
+
+
+def _mean(losses: Tensor, *, overflows_skipped: bool) -> float:
+    """NaN where any is; but in float16 only where all are: a step that overflows is not taken."""
+    return float((losses[losses.isfinite()] if overflows_skipped else losses).mean())
 
 
 def _metrics(trainer: Trainer, loss: float, *, images: int, elapsed_s: float) -> dict[str, float]:

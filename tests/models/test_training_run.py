@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint
+from models.trainer import Trainer
 from models.training_loop import Diverged, train
 from models.training_run import Run
 from tests.models.runs import (
@@ -119,6 +120,36 @@ def test_a_diverged_run_stops_before_it_saves(
         train(trainer, garments, run, save_every=interval, export_every=8)
     assert trainer.images_seen == 32 + interval
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def overflowing(trainer: Trainer, *, at: range) -> Trainer:
+    """Its network's outputs are too large for a float while it has seen so many images."""
+    net = trainer.forward
+
+    def forward(x_t: Tensor, t: Tensor) -> Tensor:
+        return net(x_t, t) * (torch.inf if trainer.images_seen in at else 1.0)
+
+    trainer.forward = forward
+    return trainer
+
+
+def test_in_float16_a_step_that_overflows_is_left_out(garments: Tensor, tmp_path: Path) -> None:
+    trainer = overflowing(trainer_of(tiny_run(autocast="float16")), at=range(8, 16))
+    train(trainer, garments, Run(tmp_path, "tiny"), save_every=32, export_every=96)
+    assert trainer.finite()
+    assert [line["loss"] > 0 for line in metrics_of(tmp_path)] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("autocast", "at"), [("float16", range(32, 64)), ("bfloat16", range(40, 48))]
+)
+def test_where_no_step_is_left_or_none_is_left_out_it_has_diverged(
+    garments: Tensor, tmp_path: Path, autocast: str, at: range
+) -> None:
+    trainer = overflowing(trainer_of(tiny_run(autocast=autocast)), at=at)
+    with pytest.raises(Diverged, match="diverged: loss nan after 64 images"):
+        train(trainer, garments, Run(tmp_path, "tiny"), save_every=32, export_every=96)
+    assert [line["images"] for line in metrics_of(tmp_path)] == [32]
 
 
 def test_a_run_that_ends_in_its_last_export_exports_when_started_again(

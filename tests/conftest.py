@@ -55,7 +55,7 @@ def until(condition: Callable[[], Value | None], *, timeout_s: float = 30.0) -> 
 
 @dataclass
 class RedisServer:
-    """A real server on a unix socket, append-only, that can be killed and started again."""
+    """A real server on a unix socket that can be killed and started again: durable, as deployed."""
 
     folder: Path
     program: str = SERVER
@@ -82,7 +82,8 @@ class RedisServer:
         arguments = [
             *("--port", "0", "--unixsocket", f"{self.folder}/redis.sock"),
             *("--dir", str(self.folder)),
-            *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"),
+            *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+            *("--maxmemory-policy", "noeviction"),
             *("--logfile", f"{self.folder}/redis.log"),
         ]
         self.process = subprocess.Popen([self.program, *arguments])

@@ -172,7 +172,6 @@ def test_each_image_makes_place_for_another(redis: Redis) -> None:
 
 def test_the_count_outlives_a_killed_redis(redis_server: RedisServer) -> None:
     with redis_server.client() as redis:
-        redis.config_set("appendfsync", "always")
         held = begun(redis, submit(redis, n=5, bounds=Bounds(), image_bytes=10))
         commit(redis, held, 0)
     redis_server.kill()

@@ -229,7 +229,6 @@ def test_while_redis_is_away_it_waits_and_then_goes_on(
     with SenderProcess.start(redis_server.url, sender_dir) as sender:
         with redis_server.client() as redis:
             until(lambda: WebhookStore(redis).live_senders())
-            redis.config_set("appendfsync", "always")  # what we submit outlives a kill at once
             spec = WebhookSpec(url=receiver.url("/200?away"), events=EVENTS)
             job_id = submit(redis, n=1, webhook=spec)
         redis_server.kill()
@@ -247,7 +246,6 @@ def test_what_arrived_while_redis_was_away_is_recorded_and_not_sent_again(
 ) -> None:
     path = "/silent?unrecorded"
     with SenderProcess.start(redis_server.url, sender_dir, WEBHOOK_TIMEOUT_S="2") as sender:
-        redis.config_set("appendfsync", "always")
         job_id = succeed(redis, receiver.url(path))
         receiver.until_asked(path)
         redis_server.kill()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.evaluation.distances import (
     frechet_distance,
+    frechet_error,
     kernel_distance,
     nearest,
     precision_recall,
@@ -31,6 +32,7 @@ class Images:
 def distances(generated: Images, train: Images, test: Images) -> dict[str, Any]:
     """FID against both splits, KID and precision/recall against as many test images.
 
+    Standard errors of FID are by the draw of the generated images, not of the real ones.
     Where there are fewer test images than generated ones, the first so many generated ones count
     in KID and precision/recall; `n_pairs` says how many.
     """
@@ -39,14 +41,19 @@ def distances(generated: Images, train: Images, test: Images) -> dict[str, Any]:
     kid = kernel_distance(fake, real)
     precision, recall = precision_recall(fake, real)
     return {
-        "fid_train": frechet_distance(generated.features.values, train.features.values),
-        "fid_test": frechet_distance(generated.features.values, test.features.values),
+        **_fid("fid_train", generated, train),
+        **_fid("fid_test", generated, test),
         "kid": kid.value,
         "kid_95ci": [kid.value - 1.96 * kid.standard_error, kid.value + 1.96 * kid.standard_error],
         "precision": precision,
         "recall": recall,
         "n_pairs": n,
     }
+
+
+def _fid(name: str, generated: Images, real: Images) -> dict[str, float]:
+    sets = generated.features.values, real.features.values
+    return {name: frechet_distance(*sets), f"{name}_standard_error": frechet_error(*sets)}
 
 
 def floors(train: Images, test: Images, n: int, *, seed: int = 0) -> dict[str, Any]:

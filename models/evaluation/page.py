@@ -75,9 +75,14 @@ def fids(report: dict[str, Any]) -> str:
     test, of_test = floor_of("fid_test", report["floors"])
     found = report["distances"]
     return (
-        f"FID to training images {found['fid_train']:.3g} ({of_train:,} real ones {train:.2g}), "
-        f"to test images {found['fid_test']:.3g} ({of_test:,} real ones {test:.2g})"
+        f"FID to training images {_with_error('fid_train', found)} "
+        f"({of_train:,} real ones {train:.2g}), "
+        f"to test images {_with_error('fid_test', found)} ({of_test:,} real ones {test:.2g})"
     )
+
+
+def _with_error(fid: str, found: dict[str, Any]) -> str:
+    return f"{found[fid]:.3g} ± {found[f'{fid}_standard_error']:.2g}"
 
 
 def _picture(axes: Axes, sheet: Tensor, title: str) -> None:

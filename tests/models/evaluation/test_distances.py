@@ -9,6 +9,7 @@ from torch import Tensor
 
 from models.evaluation.distances import (
     frechet_distance,
+    frechet_error,
     kernel_distance,
     nearest,
     precision_recall,
@@ -66,6 +67,21 @@ def test_few_images_look_farther_than_they_are() -> None:
 def test_one_image_has_no_covariance() -> None:
     with pytest.raises(ValueError, match="n: a covariance needs 2 images at least, got 1"):
         frechet_distance(normal(1, 4, 0), normal(9, 4, 1))
+
+
+def skewed(rows: int, seed: int) -> Tensor:
+    """Two features that depend on each other, one of them skewed, and one that never varies."""
+    one, two = normal(rows, 2, seed).T
+    return torch.stack([one + 0.5 * two, two + 0.3 * two.square(), torch.ones_like(one)], dim=1)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 1.0])
+def test_the_error_of_the_frechet_distance_is_how_much_it_scatters(shift: float) -> None:
+    real = torch.cat([1.2 * normal(2000, 2, 0), torch.ones(2000, 1)], dim=1)
+    draws = [skewed(400, seed) + shift for seed in range(1, 401)]
+    found = torch.tensor([frechet_distance(a, real) for a in draws])
+    told = torch.tensor([frechet_error(a, real) for a in draws])
+    assert float(told.mean()) == pytest.approx(float(found.std()), rel=0.12)
 
 
 def kids(shift: float, trials: int = 200) -> tuple[np.ndarray, np.ndarray]:

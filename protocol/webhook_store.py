@@ -7,7 +7,7 @@ the jobs do. A delivery is sent at least once: a lease that runs out makes it du
 import logging
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import cast
@@ -25,8 +25,6 @@ LUA = Path(__file__).parent / "lua" / "webhooks"
 TEST_KEPT_S = 86_400
 ATTEMPTS_KEPT = 20  # the latest; a schedule has ten
 SENDER_TTL_S = 10.0
-
-_ATTEMPTS = TypeAdapter(tuple[DeliveryAttempt, ...])
 
 
 class DeliveryState(StrEnum):
@@ -57,6 +55,25 @@ class Delivery:
     images_done: int
     n: int
     error: JobError | None
+    host: str = ""  # that it goes to, as a claim has told them apart
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """How many attempts are under way at a host, and how long one takes (s), if that is known."""
+
+    n: int
+    took_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """What a sender is busy with, and how much of it may be at once."""
+
+    hosts: dict[str, Busy] = field(default_factory=dict)
+    tenants: dict[str, int] = field(default_factory=dict)
+    most_at_host: int = 1000
+    most_of_tenant: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,11 @@ class Settlement:
     state: DeliveryState
     tries: int
     delay_s: float | None
+
+
+NOTHING = UnderWay()
+_UNDER_WAY = TypeAdapter(UnderWay)
+_ATTEMPTS = TypeAdapter(tuple[DeliveryAttempt, ...])
 
 
 class WebhookStore:
@@ -122,28 +144,30 @@ class WebhookStore:
         )
         return bool(answer)
 
-    def claim(self, limit: int, *, lease_s: float) -> list[Delivery]:
-        """Those due the longest, for `lease_s`; after that anybody may take them again."""
+    def claim(self, limit: int, *, lease_s: float, under_way: UnderWay = NOTHING) -> list[Delivery]:
+        """Those due the longest, for `lease_s`; after that anybody may take them again.
+
+        What would be too much at a host, or of a tenant, is put off until about its turn.
+        """
+        busy = _UNDER_WAY.dump_json(under_way, exclude_none=True)
         found = self._scripts["claim"](
             keys=[keys.deliveries_due()],
-            args=[keys.delivery(""), limit, lease_s, uuid.uuid4().hex],
+            args=[keys.delivery(""), limit, lease_s, uuid.uuid4().hex, busy],
         )
         return list(self._readable(found))
 
-    def _readable(self, found: list[tuple[bytes, list[bytes]]]) -> Iterator[Delivery]:
+    def _readable(self, found: list[tuple[bytes, bytes, list[bytes]]]) -> Iterator[Delivery]:
         """Without those that nothing of ours has written, which are dropped: they stop nobody."""
-        for id_, flat in found:
+        for id_, host, flat in found:
             try:
-                yield _delivery(id_.decode(), _pairs(flat))
+                yield replace(_delivery(id_.decode(), _pairs(flat)), host=host.decode())
             except (KeyError, ValueError):
                 log.warning("a delivery that cannot be read is dropped: %r", id_)
                 self.redis.zrem(keys.deliveries_due(), id_)
 
-    def settle(
-        self, delivery: Delivery, settlement: Settlement, attempt: DeliveryAttempt | None
-    ) -> bool:
+    def settle(self, delivery: Delivery, settlement: Settlement, attempt: DeliveryAttempt) -> bool:
         """Record an attempt and let go; False, and nothing recorded, if the lease is another's."""
-        attempts = (*delivery.attempts, attempt)[-ATTEMPTS_KEPT:] if attempt else delivery.attempts
+        attempts = (*delivery.attempts, attempt)[-ATTEMPTS_KEPT:]
         answer = self._scripts["settle"](
             keys=[
                 keys.delivery(delivery.id),
@@ -159,7 +183,7 @@ class WebhookStore:
                 _ATTEMPTS.dump_json(attempts),
                 "" if settlement.delay_s is None else settlement.delay_s,
                 keys.FAILED_KEPT_S,
-                counts.field(counts.WEBHOOK_ATTEMPTS, settlement.state) if attempt else "",
+                counts.field(counts.WEBHOOK_ATTEMPTS, settlement.state),
             ],
         )
         return bool(answer)

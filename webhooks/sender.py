@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -13,6 +12,7 @@ from redis.exceptions import RedisError
 
 from protocol.messages import DeliveryAttempt
 from protocol.webhook_store import Delivery, Settlement, WebhookStore
+from webhooks.crowds import Crowds
 from webhooks.schedule import Answer, settlement
 
 log = logging.getLogger(__name__)
@@ -20,8 +20,6 @@ POLL_S = 0.25
 LEASE_MARGIN_S = 15.0  # beyond the longest attempt
 HEARTBEAT_S = 2.5
 LONGEST_PAUSE_S = 5.0
-AT_ONE_HOST = 8  # a host that does not answer must not hold up the others
-CROWDED_S = 2.0
 
 Post = Callable[[Delivery], Awaitable[Answer]]
 
@@ -41,8 +39,8 @@ class Sender:
     ) -> None:
         self.name, self._store, self._post = name, store, post
         self._lease_s = timeout_s + LEASE_MARGIN_S
-        self._at_once, self._scale = at_once, scale
-        self._at_host: Counter[str] = Counter()
+        self._scale = scale
+        self._crowds = Crowds(at_once)
         self._leaving = asyncio.Event()
         self._failures = 0
         self._heard_at = float("-inf")
@@ -81,39 +79,36 @@ class Sender:
             self._heard_at = time.monotonic()
 
     async def _claim(self) -> list[Delivery]:
-        free = self._at_once - self._at_host.total()
-        if free <= 0:
+        if self._crowds.free <= 0:
             return []
-        return await asyncio.to_thread(self._store.claim, free, lease_s=self._lease_s)
+        under_way = self._crowds.under_way
+        return await asyncio.to_thread(
+            self._store.claim, self._crowds.free, lease_s=self._lease_s, under_way=under_way
+        )
 
     def _begin(self, delivery: Delivery) -> Coroutine[Any, Any, None]:
-        """Counted now, one after the other: of a crowd that comes at once, some are sent."""
-        host = _host(delivery)
-        self._at_host[host] += 1
-        return self._deliver(delivery, host, is_crowded=self._at_host[host] > AT_ONE_HOST)
+        """Counted now, before the next claim."""
+        return self._deliver(delivery, since=self._crowds.enter(delivery))
 
-    async def _deliver(self, delivery: Delivery, host: str, *, is_crowded: bool) -> None:
+    async def _deliver(self, delivery: Delivery, *, since: float) -> None:
         try:
-            if is_crowded:
-                await self._settle(delivery, _put_off(delivery), None)
-            else:
-                await self._attempt(delivery)
+            at = time.time()
+            await self._record(delivery, await self._answer(delivery), at)
         finally:
-            self._at_host[host] -= 1
+            self._crowds.leave(delivery, since)
 
-    async def _attempt(self, delivery: Delivery) -> None:
-        at = time.time()
+    async def _answer(self, delivery: Delivery) -> Answer:
+        """A fault of ours is one of this delivery alone: its try counts, the others go on."""
         try:
-            answer = await self._post(delivery)
+            return await self._post(delivery)
         except Exception:
-            # A delivery that crashes us has its tries counted, or it would do so for ever.
-            await self._record(delivery, Answer(error="a fault of this service"), at)
-            raise
-        await self._record(delivery, answer, at)
+            log.exception("%s: a fault of this service", delivery.id)
+            return Answer(error="a fault of this service")
 
     async def _record(self, delivery: Delivery, answer: Answer, at: float) -> None:
         settled = settlement(delivery.tries, answer, chance=random.random(), scale=self._scale)
-        log.info("%s: %s, %s", delivery.id, answer.status or answer.error, settled.state)
+        said, where = answer.status or answer.error, f"to {delivery.host} of {delivery.tenant}"
+        log.info("%s %s: %s, %s", delivery.id, where, said, settled.state)
         attempt = DeliveryAttempt(at=at, status=answer.status, error=answer.error)
         await self._settle(delivery, settled, attempt)
 
@@ -121,7 +116,7 @@ class Sender:
         self,
         delivery: Delivery,
         settled: Settlement,
-        attempt: DeliveryAttempt | None,
+        attempt: DeliveryAttempt,
     ) -> None:
         """Repeated while Redis is away: what is not recorded is sent again."""
         failures = 0
@@ -146,12 +141,3 @@ def pause_s(failures: int) -> float:
 async def _pause(seconds: float, *, unless: asyncio.Event) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(unless.wait(), seconds)
-
-
-def _put_off(delivery: Delivery) -> Settlement:
-    """As it was, in a moment: its host has enough for now."""
-    return Settlement(delivery.state, delivery.tries, random.uniform(0.5, 1.0) * CROWDED_S)
-
-
-def _host(delivery: Delivery) -> str:
-    return delivery.url.partition("://")[2].partition("/")[0].lower()

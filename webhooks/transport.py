@@ -4,17 +4,15 @@ A transport, not a client: clients follow redirects, keep cookies and take proxi
 environment; a transport does none of it.
 """
 
-import asyncio
-import socket
 import ssl
 from collections.abc import Sequence
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
 import httpx2
 
 from protocol.webhook_policy import DEFAULT_PORTS, Address, WebhookPolicy
+from webhooks.look_up import look_up
 
 ADDRESSES_TRIED = 3
 
@@ -66,19 +64,13 @@ class PinnedTransport(httpx2.AsyncBaseTransport):
         if objection is not None:
             raise Refused(objection)
         port = url.port or DEFAULT_PORTS[url.scheme]
-        found = await _look_up(_host(url), port)
+        try:
+            found = await look_up(_host(url), port)
+        except (OSError, ValueError) as error:
+            raise Refused("The host's name cannot be resolved.") from error
         if not all(self._policy.may_reach(address) for address in found):
             raise Refused("Webhooks do not go to this host's address.")
         return found
-
-
-async def _look_up(host: str, port: int) -> list[Address]:
-    """The system's answer, in its order, each address once. Raises Refused."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Refused("The host's name cannot be resolved.") from error
-    return list(dict.fromkeys(ip_address(sockaddr[0]) for *_, sockaddr in found))
 
 
 def _pinned(request: httpx2.Request, address: Address) -> httpx2.Request:

@@ -1,5 +1,7 @@
 """The outbox on a real server: one delivery for each end, taken by one at a time, never lost."""
 
+import time
+
 import pytest
 from redis import Redis
 
@@ -8,9 +10,11 @@ from protocol.job_store import JobStore
 from protocol.messages import DeliveryAttempt, JobAbout, JobError, WebhookEvent, WebhookSpec
 from protocol.webhook_store import (
     ATTEMPTS_KEPT,
+    Busy,
     Delivery,
     DeliveryState,
     Settlement,
+    UnderWay,
     WebhookStore,
     of_job,
 )
@@ -85,6 +89,72 @@ def test_the_longest_due_goes_first_and_no_more_than_asked_for(
     due = [of_job(succeed(redis, URL)) for _ in range(3)]
     assert [taken.id for taken in store.claim(2, lease_s=60)] == due[:2]
     assert claim(store) == due[2:]
+
+
+def due_s(redis: Redis, id_: str) -> float:
+    """Seconds until it is."""
+    at = redis.zscore(keys.deliveries_due(), id_)
+    assert isinstance(at, float)
+    return at - time.time()
+
+
+def test_no_more_is_taken_of_a_host_than_may_be_under_way_and_others_come_first(
+    store: WebhookStore, redis: Redis
+) -> None:
+    """Of thousands that wait for one host, those behind them do not."""
+    crowd = [of_job(succeed(redis, f"https://slow.example/{k}")) for k in range(40)]
+    other = of_job(succeed(redis, "https://quick.example/"))
+    slow = {"slow.example": Busy(1, took_s=15.0)}
+    taken = store.claim(5, lease_s=60, under_way=UnderWay(hosts=slow, most_at_host=3))
+    assert [(each.id, each.host) for each in taken] == [
+        (crowd[0], "slow.example"),
+        (crowd[1], "slow.example"),
+        (other, "quick.example"),
+    ]
+    assert claim(store) == [], "the rest is put off"
+    waits = [due_s(redis, id_) for id_ in crowd[2:]]
+    assert 2 < waits[0] < 5.1, "until one of three has ended, or sooner"
+    assert all(29 < wait < 60.1 for wait in waits[12:]), "but a minute at most"
+    assert max(waits) - min(waits[12:]) > 10, "and not all at once"
+    assert {delivery(redis, id_.replace("msg", "job")).lease for id_ in crowd[2:]} == {""}
+
+
+def test_a_crowd_at_a_host_that_is_quick_waits_for_as_long_as_its_turn_takes(
+    store: WebhookStore, redis: Redis
+) -> None:
+    crowd = [of_job(succeed(redis, URL)) for _ in range(20)]
+    quick = {"example.org": Busy(2, took_s=0.5)}
+    assert store.claim(5, lease_s=60, under_way=UnderWay(hosts=quick, most_at_host=2)) == []
+    assert 2 < due_s(redis, crowd[-1]) < 5.1
+
+
+def test_one_tenant_leaves_places_to_the_others(store: WebhookStore, redis: Redis) -> None:
+    spread = [of_job(succeed(redis, f"https://{k}.example/")) for k in range(4)]
+    store.enqueue_test("msg_other", "https://5.example/", tenant="other")
+    busy = UnderWay(tenants={"default": 1}, most_of_tenant=3)
+    taken = store.claim(9, lease_s=60, under_way=busy)
+    assert [each.id for each in taken] == [*spread[:2], "msg_other"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org",
+        "https://EXAMPLE.org:443/a",
+        "https://example.org?1",
+        "https://example.org.:8443/",
+        "https://user:word@example.org#x",
+    ],
+)
+def test_a_host_is_one_however_it_is_written(store: WebhookStore, redis: Redis, url: str) -> None:
+    succeed(redis, url)
+    assert take(store).host == "example.org"
+
+
+def test_an_address_is_a_host_too(store: WebhookStore, redis: Redis) -> None:
+    for url in ("https://[2001:db8::1]:444/x", "https://192.0.2.1:8443"):
+        succeed(redis, url)
+    assert [each.host for each in store.claim(2, lease_s=60)] == ["[2001:db8::1]", "192.0.2.1"]
 
 
 def test_what_its_sender_left_is_taken_again_and_the_sender_may_not_come_back(

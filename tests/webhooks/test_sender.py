@@ -21,8 +21,9 @@ from tests.webhooks.conftest import SECRET, write_secret
 from tests.webhooks.jobs import EVENTS, delivery, succeed, until_state, until_tried
 from tests.webhooks.receiver import Receiver
 from tests.webhooks.sender_process import SenderProcess
+from webhooks.crowds import AT_ONE_HOST
 from webhooks.schedule import DELAYS_S, Answer
-from webhooks.sender import AT_ONE_HOST, Sender
+from webhooks.sender import Sender
 
 AT_ONCE = "0.000001"  # of the schedule's delays
 HOURS = "10"  # the second try after 50 s: within no test
@@ -121,7 +122,7 @@ def test_a_host_that_does_not_answer_holds_no_other_up(
     """Its deliveries would fill the sender for longer than this test waits."""
     for k in range(AT_ONE_HOST + 2):
         succeed(redis, receiver.url(f"/silent?crowd={k}"))
-    slow = {"WEBHOOK_TIMEOUT_S": "60", "WEBHOOK_AT_ONCE": str(AT_ONE_HOST + 2)}
+    slow = {"WEBHOOK_TIMEOUT_S": "60", "WEBHOOK_AT_ONCE": str(2 * AT_ONE_HOST + 2)}
     with SenderProcess.start(redis_server.url, sender_dir, **slow):
         until(lambda: receiver.asked("/silent?crowd=") == AT_ONE_HOST)
         other = f"http://localhost:{receiver.port}/200?beside"
@@ -209,18 +210,27 @@ def test_asked_to_leave_it_finishes_what_it_sends_and_begins_nothing(
     assert WebhookStore(redis).live_senders() == []
 
 
-def test_a_delivery_that_crashes_the_sender_has_its_tries_counted(redis: Redis) -> None:
-    job_id = succeed(redis, "https://example.org")
+def test_a_fault_of_ours_counts_as_a_try_of_its_delivery_and_stops_no_other(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = (succeed(redis, f"https://{name}.example.org") for name in ("bad", "good"))
+    recorded = asyncio.Event()
 
-    async def crash(_: Delivery) -> Answer:
-        raise RuntimeError("a fault")
+    async def crash(sent: Delivery) -> Answer:
+        if sent.host == "bad.example.org":
+            recorded.set()
+            raise RuntimeError("a fault")
+        await recorded.wait()
+        sender.leave()
+        return Answer(200)
 
-    sender = Sender("s", WebhookStore(redis), crash, timeout_s=1.0, at_once=1, scale=1.0)
-    with pytest.raises(ExceptionGroup):
-        asyncio.run(sender.run())
-    told = delivery(redis, job_id)
+    sender = Sender("s", WebhookStore(redis), crash, timeout_s=1.0, at_once=9, scale=1.0)
+    asyncio.run(sender.run())
+    told = delivery(redis, bad)
     assert (told.tries, told.lease) == (1, "")
     assert told.attempts[0].error == "a fault of this service"
+    assert "RuntimeError: a fault" in caplog.text
+    assert delivery(redis, good).state is DeliveryState.DELIVERED
 
 
 def test_while_redis_is_away_it_waits_and_then_goes_on(

@@ -53,6 +53,7 @@ def test_a_rotation_is_seen_at_once(tmp_path: Path) -> None:
         '"*" = ["whsec_c2hvcnQ="]',
         f'"*" = ["whsec_{"A" * 100}"]',
         '"*" = ["OLD!"]',
+        '"*" = ["OLD–"]',  # an en dash, as word processors have it
         '"*" = ["OLD"',
         '["*"]\nsecret = "OLD"',
     ],

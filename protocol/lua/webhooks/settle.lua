@@ -1,10 +1,10 @@
 -- What became of an attempt, from the one who holds the lease.
 -- KEYS: 1 delivery, 2 deliveries due, 3 the tenant's that were given up, 4 counts
 -- ARGV: 1 id, 2 lease token, 3 state, 4 tries, 5 attempts (JSON), 6 seconds until the next one,
---       '' for none, 7 how long those given up are kept (s), 8 field to count the attempt in, '' for none
+--       '' for none, 7 how long those given up are kept (s), 8 field to count the attempt in
 if redis.call('HGET', KEYS[1], 'lease') ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[1], 'lease')
-if ARGV[8] ~= '' then redis.call('HINCRBY', KEYS[4], ARGV[8], 1) end
+redis.call('HINCRBY', KEYS[4], ARGV[8], 1)
 local next_at = ''
 if ARGV[6] ~= '' then
   next_at = due_in(KEYS[2], ARGV[1], ARGV[6])

@@ -4,7 +4,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from app.operate import NotAgain, Operate
 from app.settings import Settings, one_line
 from app.stats import StatsService
 from protocol.claiming import Claiming
+from protocol.job_record import JobRecord
 from protocol.registry import Registry
 
 EXIT_REFUSED, EXIT_USAGE, EXIT_NO_REDIS = 1, 2, 3
@@ -78,19 +79,25 @@ def _drain(redis: Redis, arguments: argparse.Namespace) -> Said:
 
 def _purge(redis: Redis, arguments: argparse.Namespace) -> Said:
     jobs = Operate(redis)
+    if not arguments.yes and (count := sum(1 for _ in _chosen(jobs, arguments))):
+        raise Refused(f"{count} jobs would be deleted with their images; say --yes to do it")
+    deleted_jobs = deleted_images = 0
+    for job in _chosen(jobs, arguments):
+        jobs.delete(job)
+        deleted_jobs, deleted_images = deleted_jobs + 1, deleted_images + job.images_done
+    return {"deleted_jobs": deleted_jobs, "deleted_images": deleted_images}
+
+
+def _chosen(jobs: Operate, arguments: argparse.Namespace) -> Iterator[JobRecord]:
+    """What the arguments name, one after the other: a purge is called for when memory is short."""
     if arguments.all_of is not None:
         if arguments.tenant is not None:
             raise Misused("--tenant goes with --older-than alone")
-        chosen = jobs.all_of(arguments.all_of)
-    else:
-        tenants = jobs.tenants() if arguments.tenant is None else [arguments.tenant]
-        age = arguments.older_than
-        chosen = [job for name in tenants for job in jobs.ended(name, older_than_s=age)]
-    if chosen and not arguments.yes:
-        raise Refused(f"{len(chosen)} jobs would be deleted with their images; say --yes to do it")
-    for job in chosen:
-        jobs.delete(job)
-    return {"deleted_jobs": len(chosen), "deleted_images": sum(job.images_done for job in chosen)}
+        yield from jobs.all_of(arguments.all_of)
+        return
+    tenants = jobs.tenants() if arguments.tenant is None else [arguments.tenant]
+    for name in tenants:
+        yield from jobs.ended(name, older_than_s=arguments.older_than)
 
 
 def _requeue(redis: Redis, arguments: argparse.Namespace) -> Said:

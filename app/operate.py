@@ -39,22 +39,22 @@ class Operate:
         found = cast(Iterator[bytes], self._redis.scan_iter(f"{prefix}*", count=1000))
         return sorted({key.decode().removeprefix(prefix) for key in found})
 
-    def ended(self, tenant: str, *, older_than_s: float) -> list[JobRecord]:
+    def ended(self, tenant: str, *, older_than_s: float) -> Iterator[JobRecord]:
         """A tenant's jobs that ended at least this long ago."""
         before = time.time() - older_than_s
-        return [
-            job
-            for job in self.all_of(tenant)
-            if job.finished_at is not None and job.finished_at <= before
-        ]
+        for job in self.all_of(tenant):
+            if job.finished_at is not None and job.finished_at <= before:
+                yield job
 
-    def all_of(self, tenant: str) -> list[JobRecord]:
-        """All of a tenant's jobs, those under way too."""
-        found, after = list[JobRecord](), None
+    def all_of(self, tenant: str) -> Iterator[JobRecord]:
+        """All of a tenant's jobs, those under way too; a page in memory, however many there are.
+
+        They may be deleted as they come.
+        """
+        after = None
         while ids := self._jobs.ids(tenant, after=after, count=PAGE):
-            found += [job for job in self._jobs.read(ids) if job is not None]
+            yield from (job for job in self._jobs.read(ids) if job is not None)
             after = ids[-1]
-        return found
 
     def delete(self, job: JobRecord) -> None:
         """Its images, its record, and the memory that it was here; ended first if need be."""

@@ -13,6 +13,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis import ConnectionPool
 
 RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?://|unix:///)\S+$")]
 
@@ -46,7 +47,18 @@ class RedisSettings(BaseSettings):
     @classmethod
     def _with_password(cls, url: str, info: ValidationInfo) -> str:
         password: SecretStr | None = info.data.get("redis_password")
-        return url if password is None else with_password(url, password.get_secret_value())
+        whole = url if password is None else with_password(url, password.get_secret_value())
+        _expect_readable(whole)
+        return whole
+
+
+def _expect_readable(url: str) -> None:
+    """Raises ValueError where redis-py cannot read it; its own words may quote a password."""
+    try:
+        ConnectionPool.from_url(url).make_connection()  # nothing is connected to
+    except (ValueError, TypeError):
+        wrong = "is not one that can be read: look at its port, and at what follows the ?"
+        raise ValueError(wrong) from None
 
 
 def with_password(url: str, password: str) -> str:

@@ -1,4 +1,5 @@
-"""Known vulnerabilities in what is pinned: `python -m tools.audit`. Exit status 1: there are some.
+"""Known vulnerabilities in what is pinned: `python -m tools.audit`. Exit status 1: there are some,
+or pip-audit does not run.
 
 Where the database cannot be reached it says so and passes: a check must run on a train, too.
 """
@@ -13,11 +14,20 @@ from typing import Any
 PINNED = Path(__file__).parent.parent / "requirements" / "constraints.txt"
 REVIEWED: dict[str, str] = {}  # id -> why it does not reach us
 PATIENCE_S = 300
+UNREACHED = ("ConnectionError", "requests.exceptions.", "Max retries exceeded")  # on stderr
+
+
+class Broken(Exception):
+    """Why pip-audit has no report, which is not the network's doing."""
 
 
 def main() -> int:
     """The command line; returns the exit status."""
-    report = asked()
+    try:
+        report = asked(PINNED)
+    except Broken as error:
+        sys.stdout.write(f"audit: pip-audit failed: {error}\n")
+        return 1
     if report is None:
         sys.stdout.write("audit: not done, the database of vulnerabilities cannot be reached\n")
         return 0
@@ -26,16 +36,20 @@ def main() -> int:
     return 1 if list(open_findings(report)) else 0
 
 
-def asked() -> dict[str, Any] | None:
-    """pip-audit's report, or None where it could not ask."""
+def asked(pinned: Path) -> dict[str, Any] | None:
+    """pip-audit's report, or None where it could not ask. Raises Broken."""
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--no-deps", "-f", "json"]
     try:
         done = subprocess.run(
-            [*command, "-r", str(PINNED)], capture_output=True, text=True, timeout=PATIENCE_S
+            [*command, "-r", str(pinned)], capture_output=True, text=True, timeout=PATIENCE_S
         )
         report: dict[str, Any] = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, json.JSONDecodeError):
+    except subprocess.TimeoutExpired:
         return None
+    except json.JSONDecodeError as error:
+        if any(sign in done.stderr for sign in UNREACHED):
+            return None
+        raise Broken(" ".join(done.stderr.rpartition("ERROR:")[2].split())) from error
     return report
 
 

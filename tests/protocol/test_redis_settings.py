@@ -47,6 +47,25 @@ def test_user_server_and_database_stay_what_they_are(url: str, whole: str) -> No
     assert with_password(url, "x/y") == whole
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h:notaport/0",
+        "redis://h:99999/0",
+        "redis://:hidden/word@h:6379/0",
+        "redis://h/0?hidden=1",
+        "redis://h/0?socket_timeout=hidden",
+        "unix:///s?db=hidden",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    with pytest.raises(ValidationError, match=r"REDIS_URL\n.*look at its port") as refused:
+        settings(monkeypatch, url, "")
+    assert "hidden" not in str(refused.value)
+
+
 def test_no_file_and_an_empty_one_are_no_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

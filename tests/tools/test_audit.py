@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from tools import audit
-from tools.audit import open_findings, told
+from tools.audit import Broken, asked, open_findings, told
 
 BAD = {"name": "leaky", "version": "1.0", "vulns": [{"id": "CVE-1", "fix_versions": ["1.1"]}]}
 GOOD = {"name": "sound", "version": "2.0", "vulns": []}
@@ -25,6 +26,13 @@ def test_a_finding_is_told_with_the_version_that_mends_it() -> None:
 def test_a_reviewed_finding_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(audit.REVIEWED, "CVE-1", "never called")
     assert not list(open_findings({"dependencies": [BAD]}))
+
+
+def test_a_pip_audit_that_fails_is_no_network_that_is_missing(tmp_path: Path) -> None:
+    broken = tmp_path / "constraints.txt"
+    broken.write_text("foo>=1 ; ;\n")
+    with pytest.raises(Broken, match="constraints.txt contains invalid specifier"):
+        asked(broken)
 
 
 def test_without_a_network_it_says_so_and_passes() -> None:

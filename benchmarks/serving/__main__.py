@@ -1,6 +1,7 @@
 """denoised under open-loop load beside a static-batching server and one-at-a-time RQ.
 
-    python -m benchmarks.serving [--quick] [--loads 0.5 0.8] [--out FILE] [--plot PNG] [--jobs FILE]
+    python -m benchmarks.serving [--quick] [--loads 0.5 0.8] [--systems static_batching denoised]
+                                 [--out FILE] [--plot PNG] [--jobs FILE]
 
 The same network, precision, threads and arrivals; one system at a time, nothing beside it. Real
 HTTP, real Redis, real processes. Progress on stderr; the last line of stdout is one JSON document.
@@ -76,6 +77,7 @@ class Benchmark:
 
     setting: Setting
     course: Course
+    systems: tuple[str, ...] = tuple(SYSTEMS)
     quick: bool = False
     out: Path | None = None
     jobs: Path | None = None
@@ -89,9 +91,9 @@ class Benchmark:
             self._meet(system)
             await self._alone_figures(system)
         self.found["loads"] = [{"load": load, "systems": {}} for load in self.course.loads]
-        for name, start in SYSTEMS.items():
+        for name in self.systems:
             log.info("%s starts", name)
-            async with start(self.setting) as system:
+            async with SYSTEMS[name](self.setting) as system:
                 await self._measure(name, system)
 
     def _meet(self, system: Denoised) -> None:
@@ -177,6 +179,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, default=Path("models/pretrained/fashion-mnist"))
     parser.add_argument("--quick", action="store_true", help="says that it runs, claims nothing")
     parser.add_argument("--loads", type=float, nargs="+", help="of the peer's capacity")
+    parser.add_argument(
+        "--systems", choices=SYSTEMS, nargs="+", help="loads are shares of the first's"
+    )
     parser.add_argument("--out", type=Path, help="write the document here as well, as it grows")
     parser.add_argument("--jobs", type=Path, help="write every job's fate here, a JSON line each")
     parser.add_argument("--plot", type=Path, help="draw the latency-load curve into this PNG")
@@ -188,7 +193,8 @@ def main(argv: list[str] | None = None) -> int:
         setting = Setting(args.model, "", os.cpu_count() or 1, Path(folder))
         course = QUICK if args.quick else FULL
         course = replace(course, loads=tuple(args.loads or course.loads))
-        benchmark = Benchmark(setting, course, args.quick, args.out, args.jobs)
+        systems = tuple(name for name in SYSTEMS if name in (args.systems or SYSTEMS))
+        benchmark = Benchmark(setting, course, systems, args.quick, args.out, args.jobs)
         asyncio.run(benchmark.run())
     report = document(benchmark.found)
     if args.plot:

@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from PIL import Image
 from benchmarks.peer import chain, ddim_pipeline, ddpm_scheduler
 
 MOST_ROWS = 16
+Drawn = tuple[float, list[bytes]]  # the first step, in time.time(), and PNGs
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Painter:
         self._ddpm = ddpm_scheduler(folder)
         self.forwards = self.rows = 0
 
-    def draw(self, requests: list[Asked]) -> list[tuple[float, list[bytes]]]:
-        """For each its first step (time.time()) and its PNGs, in the order of the requests."""
+    def draw(self, requests: list[Asked]) -> Iterator[dict[int, Drawn]]:
+        """After each batch those of the requests, by their place, that are done with it."""
         groups: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for k, asked in enumerate(requests):
             group = groups.setdefault((asked.sampler, asked.steps), [])
@@ -48,7 +50,8 @@ class Painter:
                     begun.setdefault(k, time.time())
                 for (k, _), png in zip(batch, self._chain(sampler, steps, batch), strict=True):
                     images[k].append(png)
-        return [(begun[k], images[k]) for k in range(len(requests))]
+                ready = {k for k, _ in batch if len(images[k]) == requests[k].n}
+                yield {k: (begun[k], images[k]) for k in ready}
 
     def _chain(self, sampler: str, steps: int, batch: list[tuple[int, int]]) -> list[bytes]:
         unet = self._ddim.unet

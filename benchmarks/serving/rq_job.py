@@ -12,7 +12,8 @@ from benchmarks.serving.painter import Asked, Painter
 
 def draw(n: int, sampler: str, steps: int, seed: int, answer: str) -> None:
     """Draw the images in one batch; push first step, then PNGs, onto the list `answer`."""
-    [(at, images)] = _painter().draw([Asked(n, sampler, steps, seed)])
+    *_, done = _painter().draw([Asked(n, sampler, steps, seed)])
+    at, images = done[0]
     _redis().rpush(answer, json.dumps(at), *images)
 
 

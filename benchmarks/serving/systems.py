@@ -31,6 +31,7 @@ from protocol.registry import Registry
 
 LONG_POLL = {"Prefer": "wait=60"}
 PATIENCE_S = 40.0
+START_S = 180.0  # what loads torch, a model and diffusers
 BEAT_S = 1.5  # after which a worker's counters are told
 MOST_WAITING = 2000  # clients, each on a connection of its own
 IDLE_S = 2.0  # of a connection: the servers close it after 5, perhaps just as we ask again
@@ -138,12 +139,17 @@ class StaticBatching:
         self._done = (0, 0)
 
     async def draw(self, job: Job) -> float | None:
-        answer = await self._client.post("/predict", json=asdict(job))
-        found = answer.raise_for_status().json()
+        found = json.loads(await self._line(job))
         images = [base64.b64decode(image) for image in found["images"]]
         assert len(images) == job.n
         self._done = max(self._done, (found["rows"], found["forwards"]))
         return float(found["first_step"])
+
+    async def _line(self, job: Job) -> str:
+        async with self._client.stream("POST", "/predict", json=asdict(job)) as answer:
+            async for line in answer.raise_for_status().aiter_lines():
+                return line  # the only one: the stream ends with the last of its company
+        raise RuntimeError("an answer without images")
 
     async def work_done(self) -> tuple[int, int]:
         return self._done
@@ -227,8 +233,8 @@ async def one_at_a_time(setting: Setting) -> AsyncIterator[OneAtATime]:
 
 
 async def until_ok(url: str) -> None:
-    """Until it answers 200."""
-    async with httpx2.AsyncClient() as client:
+    """Until it answers 200. Raises TimeoutError where it does not come to it."""
+    async with asyncio.timeout(START_S), httpx2.AsyncClient() as client:
         while True:
             try:
                 if (await client.get(url)).status_code == httpx2.codes.OK:

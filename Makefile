@@ -30,7 +30,10 @@ demo: .venv/run  ## Start everything, draw 16 images into OUT=demo, stop everyth
 secrets:  ## What docker compose wants before it starts: .env and secrets/redis-password. Replaces nothing.
 	@test -e .env || cp .env.example .env
 	@mkdir -p -m 700 secrets
-	@test -e secrets/redis-password || $(PYTHON) -c 'import secrets; print(secrets.token_hex(32))' > secrets/redis-password
+	@test -s secrets/redis-password || { \
+		{ od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; echo; } > secrets/redis-password.new && \
+		grep -q -E '^[0-9a-f]{64}$$' secrets/redis-password.new && \
+		mv secrets/redis-password.new secrets/redis-password; }
 	@chmod 644 secrets/redis-password
 
 test: .venv/dev  ## The whole suite: real Redis, real processes, real HTTP.
@@ -96,4 +99,4 @@ clean:  ## The virtual environment and caches; neither data nor runs.
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11, 3.12 or 3.13: install one, or make PYTHON=..."; exit 1; }
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }  # half of one would pass for a whole

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import quote
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -27,6 +28,7 @@ from launch.child import Child, Say
 
 OLDEST = (6, 2)
 LONGEST_SOCKET_PATH_BYTES = 100  # the system's limit is 104 on macOS, 108 on Linux
+UNREADABLE = re.compile(r"[\s=]")  # to redis-py in CLIENT INFO, which RQ's worker asks for
 # everysec: a power cut loses a second, a kill what was answered during a sync that it interrupts.
 FSYNC = {"normal": "everysec", "strict": "always"}
 START_S, ORPHAN_S, POLL_S = 120.0, 40.0, 0.05
@@ -72,7 +74,7 @@ class RedisFolder:
     def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir.resolve() / "redis"
         self.socket = _short(self.folder / "redis.sock")
-        self.url = f"unix://{self.socket}"
+        self.url = f"unix://{quote(str(self.socket))}"
         self.log = self.folder / "redis.log"
 
     def server(self, say: Say, *, durability: str = "strict") -> Child:
@@ -163,8 +165,8 @@ def _version(path: str) -> tuple[int, ...]:
 
 
 def _short(path: Path) -> Path:
-    """The path itself where a socket's may be that long; else one made from it, always the same."""
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH_BYTES:
+    """The path itself where it does for a socket; else one made from it, always the same."""
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH_BYTES and not UNREADABLE.search(str(path)):
         return path
     folder = Path(tempfile.gettempdir()) / f"denoised-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -18,7 +18,8 @@ class Server(AbstractContextManager["Server"]):
     """A client for the few calls that the launcher makes."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx2.Client(base_url=url, timeout=30)
+        # it is our own machine: what the environment says of proxies is not for it
+        self._http = httpx2.Client(base_url=url, timeout=30, trust_env=False)
 
     def __exit__(self, *_: object) -> None:
         self._http.close()

@@ -1,14 +1,25 @@
 """What `make up` and `make demo` are told, from the environment; make passes its variables on."""
 
+import asyncio
+import errno
 import os
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from launch.child import ROOT
+
+
+def _at_home(path: Path) -> Path:
+    """Of a `~` that no shell has expanded: zsh leaves it in `make up DATA_DIR=~/x`."""
+    return Path(os.path.expanduser(path))  # as it is where there is no such user
+
+
+HomePath = Annotated[Path, AfterValidator(_at_home)]
+Grace = Annotated[float, Field(ge=0, validation_alias="WORKER_GRACE_S")]
 
 
 class SettingsError(Exception):
@@ -18,18 +29,26 @@ class SettingsError(Exception):
 class UpSettings(BaseSettings):
     """PORT, HOST, DATA_DIR, WORKERS, MODEL; REDIS_URL for a Redis that runs already.
 
-    DURABILITY is of the one we run ourselves: see `redis_server.FSYNC`.
+    DURABILITY is of the one we run ourselves: see `redis_server.FSYNC`. WORKER_GRACE_S is the
+    workers', who read it themselves: we must not lose patience before.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    data_dir: Path = Path("data")
+    data_dir: HomePath = Path("data")
     workers: Annotated[int, Field(ge=1, le=64)] = 1
-    model: Path = ROOT / "models" / "pretrained" / "fashion-mnist"
+    model: HomePath = ROOT / "models" / "pretrained" / "fashion-mnist"
     redis_url: str | None = None
     durability: Literal["normal", "strict"] = "strict"
+    grace_s: Grace = 20.0
+
+    @property
+    def url(self) -> str:
+        """The API's."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
 
 
 class DemoSettings(BaseSettings):
@@ -37,8 +56,8 @@ class DemoSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
-    out: Path = Path("demo")
-    model: Path = UpSettings.model_fields["model"].default
+    out: HomePath = Path("demo")
+    model: HomePath = UpSettings.model_fields["model"].default
 
 
 def read_up() -> UpSettings:
@@ -66,17 +85,26 @@ def may_be_hub_id(model: Path) -> bool:
 
 
 def check_port(host: str, port: int) -> None:
-    """Whether we could listen there. Raises SettingsError."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except PermissionError as error:
-            raise SettingsError(f"PORT: {port} is for root; choose one above 1023") from error
-        except OSError as error:
-            raise SettingsError(
-                f"port {port} is in use: stop what uses it, or `make up PORT={port + 1}`"
-            ) from error
+    """Whether the API could listen there. Raises SettingsError."""
+    try:
+        asyncio.run(_bind(host, port))
+    except OSError as error:
+        raise SettingsError(_why_not(host, port, error)) from error
+
+
+async def _bind(host: str, port: int) -> None:
+    """As the API will, which also knows best which addresses a name stands for."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+    server.close()
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return f"PORT: {port} is for root; choose one above 1023"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use: stop what uses it, or `make up PORT={port + 1}`"
+    return f"HOST: cannot listen on {host}: {error.strerror or error}"
 
 
 def free_port() -> int:

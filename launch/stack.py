@@ -10,11 +10,12 @@ from launch.child import Child, Say
 from launch.redis_server import RedisFolder, check_reachable
 from launch.settings import UpSettings, may_be_hub_id, worker_threads
 from launch.supervisor import Supervisor
+from launch.workers import GIVE_BACK_S
 
 # Of a thread that waits for its team. libgomp's own 300,000 make a step 3 % faster on cores that
 # nobody else uses, and five to ten times slower on those that somebody does.
 SPINS = "2000"
-REDIS_PATIENCE_S, PATIENCE_S = 10.0, 35.0  # a worker has 20 s to finish what runs
+REDIS_PATIENCE_S = 10.0
 
 
 @contextmanager
@@ -28,8 +29,8 @@ def service(
             _sender(settings, redis_url, supervisor.say, restarts=restarts),
         ]
         children += _workers(settings, redis_url, supervisor.say, restarts=restarts)
-        with supervisor.running(children, patience_s=PATIENCE_S):
-            yield f"http://{settings.host}:{settings.port}"
+        with supervisor.running(children, patience_s=settings.grace_s + GIVE_BACK_S):
+            yield settings.url
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,7 +44,8 @@ def leave_on_signals() -> None:
 
 def delay_s(crashes: int) -> float:
     """Before the start after so many crashes in a row: 1, 2, 4 ... 30 s."""
-    return min(LONGEST_DELAY_S, 2.0 ** (crashes - 1))
+    doublings = min(crashes - 1, 10)  # beyond 1,023 of them it is an OverflowError
+    return min(LONGEST_DELAY_S, 2.0**doublings)
 
 
 @dataclass(eq=False)
@@ -104,8 +106,9 @@ class Supervisor:
 
 
 def stop(children: Sequence[Child], patience_s: float) -> None:
-    """All at once, not one after the other."""
+    """All at once, not one after the other; `patience_s` is for all of them together."""
     for child in children:
         child.ask_to_leave()
+    deadline_s = time.monotonic() + patience_s
     for child in children:
-        child.wait(patience_s)
+        child.wait(max(0.0, deadline_s - time.monotonic()))

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from launch.child import EXIT_BAD_SETTINGS, ROOT, Child, say
-from launch.settings import one_line
+from launch.settings import Grace, one_line
 from launch.supervisor import Supervisor, leave_on_signals
 
 SHIPPED = ROOT / "models" / "pretrained"
@@ -26,7 +26,7 @@ class WorkersSettings(BaseSettings):
 
     models: Annotated[str, Field(pattern=r"\S")] = "fashion-mnist"  # one or more, by blanks
     models_dir: Path = Path("/models")
-    grace_s: Annotated[float, Field(ge=0, validation_alias="WORKER_GRACE_S")] = 20.0
+    grace_s: Grace = 20.0
 
 
 def main() -> int:

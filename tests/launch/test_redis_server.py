@@ -117,6 +117,15 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
         assert redis.ping()
 
 
+@pytest.mark.parametrize("name", ["C#100%41?", "my files", "a=b"])
+def test_a_path_may_have_what_means_something_in_a_url_or_to_a_client(
+    redis_folder: Path, name: str
+) -> None:
+    files = RedisFolder(redis_folder / name)
+    with served(files), client(files.url) as redis:
+        assert str(files.socket) in redis.client_info()["addr"]
+
+
 def test_an_old_server_on_the_path_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,13 +2,23 @@
 
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from launch.child import Child
-from launch.supervisor import Supervisor, delay_s
+from launch.supervisor import Supervisor, delay_s, stop
 from tests.conftest import until
+
+DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "print('deaf', flush=True)\n"
+    "time.sleep(60)",
+]
 
 
 def child(name: str, script: str, said: list[str], *, restarts: bool = False) -> Child:
@@ -16,7 +26,8 @@ def child(name: str, script: str, said: list[str], *, restarts: bool = False) ->
 
 
 def test_the_wait_before_another_start_grows_and_has_an_end() -> None:
-    assert [delay_s(crashes) for crashes in (1, 2, 3, 4, 5, 6, 100)] == [1, 2, 4, 8, 16, 30, 30]
+    assert [delay_s(crashes) for crashes in (1, 2, 3, 4, 5, 6, 7)] == [1, 2, 4, 8, 16, 30, 30]
+    assert delay_s(1_025) == 30, "as a power of two, no longer a float"
 
 
 def test_a_child_that_may_crash_is_started_again(tmp_path: Path) -> None:
@@ -66,19 +77,17 @@ def test_what_children_say_is_passed_on_with_their_names() -> None:
 
 def test_who_does_not_leave_when_asked_is_killed() -> None:
     said: list[str] = []
-    stubborn = Child(
-        "w",
-        [
-            sys.executable,
-            "-c",
-            "import signal, time\n"
-            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-            "print('deaf', flush=True)\n"
-            "time.sleep(60)",
-        ],
-        {},
-        said.append,
-    )
+    stubborn = Child("w", DEAF, {}, said.append)
     with Supervisor(said.append).running([stubborn], patience_s=0.2):
         until(lambda: said)
     assert stubborn.status == -signal.SIGKILL
+
+
+def test_several_who_do_not_leave_are_waited_for_no_longer_than_one() -> None:
+    said: list[str] = []
+    stubborn = [Child(f"w-{k}", DEAF, {}, said.append) for k in range(8)]
+    with Supervisor(said.append).running(stubborn, patience_s=0):
+        until(lambda: len(said) == len(stubborn))
+        begun_s = time.monotonic()
+        stop(stubborn, patience_s=1)
+        assert 1 <= time.monotonic() - begun_s < 4

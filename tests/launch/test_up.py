@@ -12,7 +12,7 @@ import pytest
 
 from launch.settings import free_port
 from tests.conftest import until
-from tests.launch.launcher import Launcher, alive, started_by
+from tests.launch.launcher import Launcher, alive, needs_ipv6, started_by
 
 JOB = {"n": 4, "seed": 1, "sampler": {"name": "ddim", "steps": 10}}
 
@@ -117,6 +117,33 @@ def test_a_closed_terminal_stops_everything_in_order(environment: dict[str, str]
     assert not any(alive(child) for child in children.values())
 
 
+@needs_ipv6
+def test_neither_proxies_nor_a_folders_name_nor_ipv6_keep_it_from_starting(
+    environment: dict[str, str], redis_folder: Path, data_dir: Path
+) -> None:
+    folder = redis_folder / "C#100%41?"
+    folder.mkdir()
+    (folder / "engine").symlink_to(data_dir / "engine")
+    odd = {"HOST": "::1", "DATA_DIR": str(folder), "ALL_PROXY": "socks5://127.0.0.1:1"}
+    with Launcher.start("launch.up", **environment | odd) as up:
+        url = up.until_said("denoised is ready").split()[3]
+        assert url == f"http://[::1]:{environment['PORT']}"
+        assert len(hashes(draw(url))) == JOB["n"]
+        assert up.ctrl_c() == 0
+
+
+def test_a_worker_that_hangs_is_waited_for_its_grace_and_a_little(
+    environment: dict[str, str],
+) -> None:
+    with Launcher.start("launch.up", **environment | {"WORKER_GRACE_S": "0"}) as up:
+        up.until_said("denoised is ready")
+        worker = up.children()["worker"]
+        os.kill(worker, signal.SIGSTOP)
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(timeout=25) == 0, "without the setting it would be 35 s"
+    assert not alive(worker)
+
+
 def test_the_end_of_redis_is_the_end_of_all(environment: dict[str, str]) -> None:
     with Launcher.start("launch.up", **environment) as up:
         up.until_said("denoised is ready")
@@ -142,6 +169,8 @@ def test_a_folder_without_a_checkpoint_is_the_users_to_mend(
     [
         ({"PORT": "eighty"}, "PORT: Input should be a valid integer"),
         ({"PORT": "70000"}, "PORT: Input should be less than or equal to 65535"),
+        ({"HOST": "192.0.2.1"}, "HOST: cannot listen on 192.0.2.1: "),
+        ({"WORKER_GRACE_S": "long"}, "WORKER_GRACE_S: Input should be a valid number"),
         ({"WORKERS": "0"}, "WORKERS: Input should be greater than or equal to 1"),
         ({"MODEL": "/nowhere"}, "MODEL: /nowhere is not a folder"),
         ({"MODEL": "nowhere"}, "MODEL: nowhere is not a folder"),

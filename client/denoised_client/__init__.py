@@ -29,6 +29,7 @@ from denoised_client.errors import (
     Unavailable,
     UnexpectedAnswer,
     Unreachable,
+    Unsendable,
 )
 from denoised_client.job import Job
 from denoised_client.retries import RetryPolicy
@@ -57,4 +58,5 @@ __all__ = [
     "Unavailable",
     "UnexpectedAnswer",
     "Unreachable",
+    "Unsendable",
 ]

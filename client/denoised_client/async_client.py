@@ -25,7 +25,8 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
     service of this machine, without a key, is the default. `timeout_s` is how long an answer may
     take to begin, or to go on. For one event loop.
 
-    Every method may raise ApiError, Unreachable and UnexpectedAnswer; see `errors`.
+    Raises ValueError for a URL or a key that is none. Every method may raise ApiError, Unreachable,
+    UnexpectedAnswer and Unsendable; see `errors`.
     """
 
     def __init__(
@@ -64,6 +65,10 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
     async def job(self, job_id: str) -> AsyncJob:
         """A job by its id. Raises NotFound, and Expired for one that was here once."""
         return self._job(await self._driver.run(self._service.read(calls.job(job_id), JobSnapshot)))
+
+    async def delete(self, job_id: str) -> None:
+        """A job by its id, as its own `delete` does. Raises NotFound."""
+        await self._driver.run(self._service.delete(calls.delete(job_id)))
 
     async def jobs(
         self,

@@ -34,7 +34,7 @@ class AsyncDriver:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._http = httpx2.AsyncClient(**connection.options())
+        self._http = connection.pool(httpx2.AsyncClient)
 
     async def close(self) -> None:
         """Hang up."""

@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from denoised_client.deadline import Deadline
 from denoised_client.effects import Call
-from denoised_client.errors import UnexpectedAnswer
+from denoised_client.errors import UnexpectedAnswer, Unsendable
 from denoised_client.resources import JobSnapshot
 
 Texts = str | Sequence[str] | None  # one of these; None: any
 JOBS = "/v1/jobs"
 PAGE_SIZE = 200
+NEVER = Deadline()
 
 
 def submit(body: Mapping[str, Any]) -> Call:
-    """With a key, so that a request that is sent again makes no second job."""
+    """With a key, so that a request that is sent again makes no second job. Raises Unsendable."""
     asked = dict(body)
-    headers = {"Idempotency-Key": asked.pop("idempotency_key", None) or uuid.uuid4().hex}
+    headers = {"Idempotency-Key": _key(asked.pop("idempotency_key", None))}
     if asked.pop("strict", False):
         headers["Prefer"] = "handling=strict"
     return Call("POST", JOBS, headers=headers, json=asked)
@@ -30,10 +32,10 @@ def dry_run(body: Mapping[str, Any]) -> Call:
     return Call("POST", JOBS, params={"dry_run": "true"}, json=asked)
 
 
-def job(job_id: str, *, wait_s: int = 0) -> Call:
+def job(job_id: str, *, wait_s: int = 0, deadline: Deadline = NEVER) -> Call:
     """`wait_s`, 60 at most: the service holds its answer until the job is done."""
     headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
-    return Call("GET", _job_path(job_id), headers=headers, held_s=wait_s)
+    return Call("GET", _job_path(job_id), headers=headers, held_s=wait_s, deadline=deadline)
 
 
 def jobs(*, status: Texts, model: Texts, metadata: Mapping[str, str], token: str | None) -> Call:
@@ -72,17 +74,16 @@ def path_of(url: str | None) -> str:
     return url
 
 
-def verify(png: bytes) -> Call:
+def verify(png: bytes, *, deadline: Deadline = NEVER) -> Call:
     """Sample again what the file says it is."""
-    headers = {"Idempotency-Key": uuid.uuid4().hex}
-    return Call(
-        "POST", "/v1/verify", headers=headers, json={"image": base64.b64encode(png).decode()}
-    )
+    headers = {"Idempotency-Key": _key(None)}
+    body = {"image": base64.b64encode(png).decode()}
+    return Call("POST", "/v1/verify", headers=headers, json=body, deadline=deadline)
 
 
 def model(name: str) -> Call:
     """One model."""
-    return Call("GET", f"/v1/models/{quote(name, safe='')}")
+    return Call("GET", f"/v1/models/{_quoted(name)}")
 
 
 MODELS = Call("GET", "/v1/models")
@@ -90,4 +91,18 @@ STATS = Call("GET", "/v1/stats")
 
 
 def _job_path(job_id: str) -> str:
-    return f"{JOBS}/{quote(job_id, safe='')}"
+    return f"{JOBS}/{_quoted(job_id)}"
+
+
+def _quoted(text: str) -> str:
+    """What is no text (a lone surrogate) is a name all the same; the service does not know it."""
+    return quote(text, safe="", errors="surrogatepass")
+
+
+def _key(given: str | None) -> str:
+    """The one given, or a fresh one. Raises Unsendable for one that no header can hold."""
+    if given is None:
+        return uuid.uuid4().hex
+    if not given or not (given.isascii() and given.isprintable()):
+        raise Unsendable(f"no idempotency key: {given!r}; it is some printable ASCII characters")
+    return given

@@ -25,7 +25,8 @@ class Client(AbstractContextManager["Client"]):
     service of this machine, without a key, is the default. `timeout_s` is how long an answer may
     take to begin, or to go on. Safe to share between threads.
 
-    Every method may raise ApiError, Unreachable and UnexpectedAnswer; see `errors`.
+    Raises ValueError for a URL or a key that is none. Every method may raise ApiError, Unreachable,
+    UnexpectedAnswer and Unsendable; see `errors`.
     """
 
     def __init__(
@@ -64,6 +65,10 @@ class Client(AbstractContextManager["Client"]):
     def job(self, job_id: str) -> Job:
         """A job by its id. Raises NotFound, and Expired for one that was here once."""
         return self._job(self._driver.run(self._service.read(calls.job(job_id), JobSnapshot)))
+
+    def delete(self, job_id: str) -> None:
+        """A job by its id, as its own `delete` does. Raises NotFound."""
+        self._driver.run(self._service.delete(calls.delete(job_id)))
 
     def jobs(
         self,

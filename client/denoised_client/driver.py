@@ -33,7 +33,7 @@ class Driver:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._http = httpx2.Client(**connection.options())
+        self._http = connection.pool(httpx2.Client)
 
     def close(self) -> None:
         """Hang up."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from denoised_client.deadline import Deadline
+
 T = TypeVar("T")
 
 
@@ -23,6 +25,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     json: object = None
     held_s: float = 0.0  # how long the service may hold its answer back, beside the usual time-out
+    deadline: Deadline = Deadline()  # when nobody waits for the answer any more
 
 
 class Effect:

@@ -2,6 +2,7 @@
 
 DenoisedError
 ├── Unreachable          no answer, after every retry
+├── Unsendable           a request that cannot be written; also a ValueError
 ├── UnexpectedAnswer     an answer, but not of this service
 ├── DamagedImage         pixels that are not those the job lists
 ├── StillRunning         the time given to `wait` is over; also a TimeoutError
@@ -30,6 +31,10 @@ class DenoisedError(Exception):
 
 class Unreachable(DenoisedError):
     """The service could not be reached, or hung up, more often than we retry."""
+
+
+class Unsendable(DenoisedError, ValueError):
+    """The request cannot be written: NaN, say, or what is no text. Nothing was sent."""
 
 
 class UnexpectedAnswer(DenoisedError):

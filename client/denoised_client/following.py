@@ -1,19 +1,20 @@
 """A job as it goes on: by server-sent events where the service has them, else by long polls."""
 
-import time
 from dataclasses import dataclass, field
+from math import ceil
 
 from httpx2 import ServerSentEvent
 from pydantic import ValidationError
 
 from denoised_client import calls
+from denoised_client.deadline import Deadline
 from denoised_client.effects import Call, Close, Flow, ItemFlow, Opened, Read
 from denoised_client.errors import StillRunning, Unreachable, raise_unless_succeeded
 from denoised_client.resources import JobSnapshot, Verification
 from denoised_client.service import Service, opened
 
 LONGEST_WAIT_S = 30  # of a poll: well under what proxies bear
-LOOK_S = 1  # between two looks of one who watches
+LOOK_S = 1  # between two looks of one who watches; what a look may take
 MOST_STREAMS = 6  # that are opened, one after the other, before polls take over
 WHOLE_JOBS = ("snapshot", "progress", "done")  # the events whose data is the job
 
@@ -34,28 +35,14 @@ def waited(
 
 def verified(service: Service, png: bytes, *, timeout_s: float | None) -> Flow[Verification]:
     """What the job that samples an image again has shown. Raises what `waited` does."""
-    job = yield from service.read(calls.verify(png), JobSnapshot)
-    follower = Follower(service, job, watched=False, deadline=Deadline.after(timeout_s))
+    deadline = Deadline.after(timeout_s)
+    call = calls.verify(png, deadline=deadline.not_before(LOOK_S))
+    job = yield from service.read(call, JobSnapshot)
+    follower = Follower(service, job, watched=False, deadline=deadline)
     while not follower.job.done:
         yield from follower.next()
     raise_unless_succeeded(follower.job)
     return follower.job.verification or Verification()
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """A moment, or none."""
-
-    at: float | None = None
-
-    @classmethod
-    def after(cls, timeout_s: float | None) -> "Deadline":
-        """So many seconds from now."""
-        return cls(None if timeout_s is None else time.monotonic() + timeout_s)
-
-    def left_s(self, at_most_s: float) -> float:
-        """Seconds until then."""
-        return at_most_s if self.at is None else min(at_most_s, self.at - time.monotonic())
 
 
 @dataclass(slots=True)
@@ -68,6 +55,7 @@ class Follower:
     deadline: Deadline = Deadline()
     _stream: Opened | None = None
     _last_id: str = ""
+    _has_polled: bool = False
     _streams_left: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,11 +77,24 @@ class Follower:
         self.job = yield from self.service.read(calls.job(self.job.id), JobSnapshot)
 
     def _from_poll(self) -> Flow[JobSnapshot]:
+        call = self._next_poll()
+        self._has_polled = True
+        try:
+            return (yield from self.service.read(call, JobSnapshot))
+        except StillRunning as error:
+            raise self._still_running() from error
+
+    def _next_poll(self) -> Call:
+        """However little time was given, one look is had. Raises StillRunning when it is over."""
         left_s = self.deadline.left_s(LOOK_S if self.watched else LONGEST_WAIT_S)
+        if left_s < LOOK_S and not self._has_polled:
+            return calls.job(self.job.id, deadline=self.deadline.not_before(LOOK_S))
         if left_s <= 0:
-            raise StillRunning(f"{self.job.id} is {self.job.status} still")
-        call = calls.job(self.job.id, wait_s=max(1, int(left_s)))
-        return (yield from self.service.read(call, JobSnapshot))
+            raise self._still_running()
+        return calls.job(self.job.id, wait_s=ceil(left_s), deadline=self.deadline)
+
+    def _still_running(self) -> StillRunning:
+        return StillRunning(f"{self.job.id} is {self.job.status} still")
 
     def _from_event(self) -> Flow[JobSnapshot | None]:
         """None for an event of no interest, or where the stream has ended."""
@@ -106,7 +107,11 @@ class Follower:
             self._stream, self._streams_left = None, self._streams_left - 1
             return None
         self._last_id = event.id or self._last_id
-        return _job_in(event)
+        job = _job_in(event)
+        if job is not None and job.done:
+            yield Close(stream)
+            self._stream = None
+        return job
 
     def _opened(self) -> Flow[Opened]:
         """The stream, from where the last one was cut. Raises Unreachable where there is none."""

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from PIL import Image, UnidentifiedImageError
 
@@ -23,6 +24,12 @@ class ImageFolder:
     def make(self) -> None:
         """The folder, and those above it."""
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def prepare(self) -> None:
+        """Make it. Raises OSError where nothing can be written into it."""
+        self.make()
+        with TemporaryFile(dir=self.path):
+            pass
 
     def path_of(self, entry: ImageEntry) -> Path:
         """The image's file."""

@@ -26,7 +26,12 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         self.is_shown = sys.stderr.isatty() if shown is None else shown
         console = Console(stderr=True)
         self._progress = Progress(
-            *COLUMNS, console=console, disable=not self.is_shown, transient=console.is_terminal
+            *COLUMNS,
+            console=console,
+            disable=not self.is_shown,
+            transient=console.is_terminal,
+            # What is printed into a file, or a pipe, belongs there and not above the bar.
+            redirect_stdout=self.is_shown and sys.stdout.isatty(),
         )
         self._task: TaskID | None = None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from denoised_client.errors import ApiError, DenoisedError, Unreachable
 
 RETRIED_STATUSES = (429, 502, 503, 504, 507)
+MOST_DOUBLINGS = 64  # more than any bound lets be seen, and far from where a float overflows
 FINAL_CODES = ("no_worker",)  # the caller asked to be told rather than to wait
 
 
@@ -33,7 +34,8 @@ class RetryPolicy:
     def _at_least_s(self, error: DenoisedError, failures: int) -> float:
         if isinstance(error, ApiError) and error.retry_after_s is not None:
             return error.retry_after_s
-        doubled: float = self.first_pause_s * 2.0 ** (failures - 1)
+        doublings = min(failures - 1, MOST_DOUBLINGS)
+        doubled: float = self.first_pause_s * 2.0**doublings
         return min(self.longest_pause_s, doubled)
 
 

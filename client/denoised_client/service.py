@@ -8,8 +8,9 @@ from typing import TypeVar
 from denoised_client import calls
 from denoised_client.answers import Answer, checked, parsed
 from denoised_client.calls import Texts
+from denoised_client.deadline import Deadline
 from denoised_client.effects import Call, Flow, ItemFlow, Open, Opened, Pause, Read
-from denoised_client.errors import ApiError, DenoisedError, NotFound, Unreachable
+from denoised_client.errors import ApiError, DenoisedError, NotFound, StillRunning, Unreachable
 from denoised_client.resources import JobPage, JobSnapshot, Resource
 from denoised_client.retries import RetryPolicy
 
@@ -18,22 +19,34 @@ R = TypeVar("R", bound=Resource)
 
 @dataclass(slots=True)
 class Patience:
-    """What one request has cost so far in failures and pauses."""
+    """What one request has cost so far in failures and pauses, and until when it is of use."""
 
     policy: RetryPolicy
+    deadline: Deadline = Deadline()
     failures: int = 0
     paused_s: float = 0.0
 
     def after(self, error: DenoisedError) -> Flow[None]:
-        """Pause before the next try. Raises the error where there should be none."""
+        """Pause before the next try.
+
+        Raises the error where there should be none, StillRunning where there is no time for one.
+        """
         self.failures += 1
         pause_s = self.policy.pause_s(
             error, failures=self.failures, paused_s=self.paused_s, chance=random.random()
         )
+        if self._is_out_of_time(error, pause_s):
+            raise StillRunning(f"no answer within the time given: {error}") from error
         if pause_s is None:
             raise error
         self.paused_s += pause_s
         yield Pause(pause_s)
+
+    def _is_out_of_time(self, error: DenoisedError, pause_s: float | None) -> bool:
+        """Who had no answer by the deadline was cut off by it, also on the last try."""
+        if pause_s is None:
+            return isinstance(error, Unreachable) and self.deadline.left_s() <= 0
+        return self.deadline.left_s() < pause_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +56,11 @@ class Service:
     policy: RetryPolicy
 
     def ask(self, call: Call) -> Flow[Answer]:
-        """The whole answer, after as many tries as it takes and the policy allows."""
-        patience = Patience(self.policy)
+        """The whole answer, after as many tries as it takes and the policy allows.
+
+        Raises StillRunning when the call's deadline is over.
+        """
+        patience = Patience(self.policy, call.deadline)
         while True:
             try:
                 return checked((yield from exchanged(call)))

@@ -73,6 +73,13 @@ def client(make_client: MakeClient, api: ApiProcess, redis: Redis) -> Any:
 
 
 @pytest.fixture
+def onlooker(api: ApiProcess, redis: Redis) -> Iterator[Client]:
+    """To look at what the command has done."""
+    with Client(api.url) as client:
+        yield client
+
+
+@pytest.fixture
 def proxy(api: ApiProcess) -> Iterator[CuttingProxy]:
     """Before the API."""
     with CuttingProxy.before(api.url) as proxy:

@@ -17,13 +17,14 @@ REQUEST_HEAD = re.compile(r"(?:GET|POST|DELETE) /.*?\r\n\r\n", re.DOTALL)
 @dataclass
 class CuttingProxy:
     """Between a client and a service. Counts the connections it has cut, and keeps the heads of the
-    requests that it passed on."""
+    requests that it passed on, and of those among them whose connection is over."""
 
     host: str
     port: int
     listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
     cuts: int = 0
     heads: list[str] = field(default_factory=list)
+    over: list[str] = field(default_factory=list)
     _only: str = ""
     _budgets: deque[int] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -80,6 +81,7 @@ class CuttingProxy:
             _hang_up(client)
             _hang_up(service)
             upstream.join()
+            self.over += asked
 
     def _pass_on(self, client: socket.socket, service: socket.socket, asked: list[str]) -> None:
         with suppress(OSError):

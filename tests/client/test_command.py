@@ -1,7 +1,6 @@
 """The command `denoised`: what it writes where, and what its exit status means."""
 
 import json
-import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,20 +10,14 @@ from pathlib import Path
 import pytest
 from denoised_client import Client
 from denoised_client.cli.main import main
-from redis import Redis
 
 from protocol import keys
 from tests.app.api_process import ApiProcess
 from tests.app.played_worker import PlayedWorker, picture
-from tests.client.command import begun, denoised
+from tests.client.command import denoised
 from tests.client.cutting_proxy import CuttingProxy
 
-
-@pytest.fixture
-def client(api: ApiProcess, redis: Redis) -> Iterator[Client]:
-    """To look at what the command has done."""
-    with Client(api.url) as client:
-        yield client
+NO_TEXT = b"\xff".decode(errors="surrogateescape")  # an argument that is not UTF-8
 
 
 @contextmanager
@@ -66,9 +59,9 @@ def test_sample_saves_the_images_and_tells_the_job_as_json(
 
 
 def test_images_of_jobs_and_of_files_are_varied_and_interpolated(
-    api: ApiProcess, client: Client, worker: PlayedWorker, tmp_path: Path
+    api: ApiProcess, onlooker: Client, worker: PlayedWorker, tmp_path: Path
 ) -> None:
-    job = client.sample(n=4)
+    job = onlooker.sample(n=4)
     worker.finish(job.id)
     file = tmp_path / "three.png"
     file.write_bytes(picture(3)[0])
@@ -87,9 +80,9 @@ def test_images_of_jobs_and_of_files_are_varied_and_interpolated(
 
 
 def test_a_job_is_shown_canceled_and_downloaded(
-    api: ApiProcess, client: Client, worker: PlayedWorker, tmp_path: Path
+    api: ApiProcess, onlooker: Client, worker: PlayedWorker, tmp_path: Path
 ) -> None:
-    job = client.sample(n=2)
+    job = onlooker.sample(n=2)
     held = worker.begin(job.id)
     worker.commit(held, 1)
     assert json.loads(denoised(api.url, "show", job.id).out)["status"] == "running"
@@ -112,9 +105,9 @@ def test_models_are_listed_in_columns_or_as_documents(
 
 
 def test_a_failed_job_is_status_1_and_still_told(
-    api: ApiProcess, client: Client, worker: PlayedWorker, tmp_path: Path
+    api: ApiProcess, onlooker: Client, worker: PlayedWorker, tmp_path: Path
 ) -> None:
-    job = client.sample(n=2)
+    job = onlooker.sample(n=2)
     worker.fail(job.id)
     ended = denoised(api.url, "download", job.id, "-o", tmp_path, "--json")
     assert ended.status == 1
@@ -132,6 +125,16 @@ def test_a_failed_job_is_status_1_and_still_told(
         (["--url", "localhost:8000", "models"], "http://"),
         (["--api-key-file", "/dev/null", "models"], "/dev/null"),
         (["dream"], "No such command"),
+        (["--url", "http://localhost:abc", "models"], "http://localhost:abc"),
+        (["--url", "http://[::1", "models"], "http://[::1"),
+        (["sample", "--sampler", "ddim", "--eta", "nan"], "sampler: "),
+        (["sample", "--guidance", "inf"], "guidance: "),
+        (["sample", "--idempotency-key", "Größe"], "idempotency key"),
+        (["sample", "--idempotency-key", ""], "idempotency key"),
+        (["sample", "--model", NO_TEXT], "model: "),
+        (["jobs", "--status", NO_TEXT], "status: "),
+        (["sample", "--label", "1" * 5000], "--label"),
+        (["variations", f"job_1:{'1' * 5000}", "-t", "5"], "too long"),
     ],
 )
 def test_wrong_usage_is_status_2_and_says_what_is_wrong(
@@ -142,6 +145,15 @@ def test_wrong_usage_is_status_2_and_says_what_is_wrong(
     out, err = capsys.readouterr()
     assert out == ""
     assert complaint in err
+
+
+@pytest.mark.parametrize("proxy", ["socks5://localhost:1", "http://[::1", "carrier-pigeon://loft"])
+def test_a_proxy_that_cannot_be_used_is_status_2(
+    proxy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    assert main(["models"]) == 2
+    assert "proxy" in capsys.readouterr().err
 
 
 def test_what_the_service_refuses_is_status_3_with_each_field(
@@ -161,23 +173,6 @@ def test_no_service_is_status_4() -> None:
         ended = denoised(f"http://127.0.0.1:{port}", "--retries", "0", "models")
     assert (ended.status, ended.out) == (4, "")
     assert ended.err.startswith(f"denoised: http://127.0.0.1:{port}: ")
-
-
-@pytest.mark.parametrize(
-    ("options", "status"), [([], "queued"), (["--cancel-on-interrupt"], "canceled")]
-)
-def test_ctrl_c_is_status_130_and_leaves_the_job_unless_told_to_cancel_it(
-    api: ApiProcess, client: Client, worker: PlayedWorker, options: list[str], status: str
-) -> None:
-    with begun(api.url, "sample", *options) as process:
-        assert process.stderr is not None
-        job_id = process.stderr.readline().split()[0]
-        process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-    assert process.returncode == 130
-    assert job_id in rest
-    assert "Traceback" not in rest
-    assert client.job(job_id).status == status
 
 
 def test_the_key_of_a_file_is_sent_and_never_written(

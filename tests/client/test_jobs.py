@@ -215,6 +215,13 @@ def test_a_deleted_job_is_gone(client: Any, worker: PlayedWorker) -> None:
         client.job(job.id)
 
 
+def test_a_job_is_deleted_by_its_id(client: Any, worker: PlayedWorker) -> None:
+    job = client.sample()
+    client.delete(job.id)
+    with pytest.raises(NotFound):
+        client.delete(job.id)
+
+
 def test_a_dry_run_tells_the_cost_and_queues_nothing(client: Any, worker: PlayedWorker) -> None:
     would_be = client.dry_run(n=3, seed=5, sampler="ddim")
     assert would_be.request["seed"] == 5

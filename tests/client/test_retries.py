@@ -123,6 +123,12 @@ def test_pauses_grow_to_a_bound_and_end() -> None:
     assert policy.pause_s(error, failures=1, paused_s=59.9, chance=0) is None
 
 
+def test_pauses_are_bounded_after_any_number_of_failures() -> None:
+    policy = RetryPolicy(retries=10_000, patience_s=1e9)
+    error = Unreachable("gone")
+    assert policy.pause_s(error, failures=10_000, paused_s=0, chance=0) == 8
+
+
 @pytest.mark.parametrize(
     "error",
     [

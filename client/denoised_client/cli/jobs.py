@@ -1,6 +1,6 @@
 """`denoised jobs`, `show`, `download`, `cancel` and `delete`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -8,7 +8,9 @@ import click
 
 from denoised_client.cli.options import pairs
 from denoised_client.cli.output import json_option, line_about, note, row_about, tell, tell_all
+from denoised_client.cli.status import told
 from denoised_client.client import Client
+from denoised_client.errors import ApiError
 from denoised_client.job import Job
 
 
@@ -84,21 +86,39 @@ def download(
 @click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
 @json_option
 @click.pass_obj
-def cancel(client: Client, job_ids: Sequence[str], as_json: bool) -> None:
+def cancel(client: Client, job_ids: Sequence[str], as_json: bool) -> int:
     """Cancel jobs. Images that are finished stay."""
-    for job_id in job_ids:
+
+    def cancel_one(job_id: str) -> None:
         job = client.job(job_id).cancel().snapshot
         tell(job, line_about(job), as_json=as_json)
+
+    return _each(job_ids, cancel_one)
 
 
 @click.command()
 @click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
 @click.pass_obj
-def delete(client: Client, job_ids: Sequence[str]) -> None:
+def delete(client: Client, job_ids: Sequence[str]) -> int:
     """Delete jobs and their images. What runs is canceled."""
-    for job_id in job_ids:
-        client.job(job_id).delete()
+
+    def delete_one(job_id: str) -> None:
+        client.delete(job_id)
         note(f"{job_id} deleted")
+
+    return _each(job_ids, delete_one)
+
+
+def _each(job_ids: Sequence[str], do: Callable[[str], None]) -> int:
+    """What the service refuses of one job is told, and keeps no other from being done; the exit
+    status."""
+    status = 0
+    for job_id in job_ids:
+        try:
+            do(job_id)
+        except ApiError as error:
+            status = told(error, about=f"{job_id}: ")
+    return status
 
 
 COMMANDS = (jobs, show, download, cancel, delete)

@@ -1,14 +1,5 @@
-"""The command `denoised`, and what its exit status means.
+"""The command `denoised`. What its exit status means is in `status`."""
 
-0    done
-1    the job failed, was canceled or has expired; of `verify`: the pixels do not match
-2    wrong usage, or a file that cannot be read or written, or would be overwritten
-3    the service refused
-4    the service could not be reached, or what answered does not speak its contract
-130  interrupted by Ctrl-C
-"""
-
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +7,12 @@ from pathlib import Path
 import click
 
 from denoised_client.cli import ask, completion, jobs, service
+from denoised_client.cli.status import INTERRUPTED, USAGE, told
 from denoised_client.client import Client
 from denoised_client.connection import LOCAL, own_version
-from denoised_client.errors import ApiError, DenoisedError, JobEnded
+from denoised_client.errors import DenoisedError
 from denoised_client.retries import PATIENT
 
-JOB_ENDED, USAGE, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 4, 130
 COMMANDS = (*ask.COMMANDS, *jobs.COMMANDS, *service.COMMANDS, completion.completion)
 
 
@@ -76,19 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return USAGE
     except (DenoisedError, OSError) as error:
-        return _told(error)
+        return told(error)
     return status if isinstance(status, int) else 0
-
-
-def _told(error: DenoisedError | OSError) -> int:
-    """Say what went wrong, in one line, and each field of a request that is at fault."""
-    sys.stderr.write(f"denoised: {error}\n")
-    if isinstance(error, ApiError):
-        sys.stderr.writelines(f"  {fault.pointer}: {fault.detail}\n" for fault in error.errors)
-        return REFUSED
-    if isinstance(error, JobEnded):
-        return JOB_ENDED
-    return UNREACHABLE if isinstance(error, DenoisedError) else USAGE
 
 
 def _key_in(file: Path | None) -> str | None:

@@ -100,4 +100,8 @@ def _sampler(given: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _label(text: str) -> str | int:
-    return int(text) if text.isascii() and text.isdigit() else text
+    """Raises click.UsageError."""
+    try:
+        return int(text) if text.isascii() and text.isdigit() else text
+    except ValueError as error:  # Python reads no number of more than some thousand digits
+        raise click.UsageError(f"--label: a number of {len(text)} digits is no class") from error

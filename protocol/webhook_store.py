@@ -7,7 +7,7 @@ the jobs do. A delivery is sent at least once: a lease that runs out makes it du
 import logging
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import cast
@@ -160,7 +160,7 @@ class WebhookStore:
         """Without those that nothing of ours has written, which are dropped: they stop nobody."""
         for id_, host, flat in found:
             try:
-                yield replace(_delivery(id_.decode(), _pairs(flat)), host=host.decode())
+                yield _delivery(id_.decode(), _pairs(flat), host=host.decode())
             except (KeyError, ValueError):
                 log.warning("a delivery that cannot be read is dropped: %r", id_)
                 self.redis.zrem(keys.deliveries_due(), id_)
@@ -219,7 +219,7 @@ def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _delivery(delivery_id: str, raw: dict[bytes, bytes]) -> Delivery:
+def _delivery(delivery_id: str, raw: dict[bytes, bytes], *, host: str = "") -> Delivery:
     text = {name.decode(): value.decode() for name, value in raw.items()}
     return Delivery(
         id=delivery_id,
@@ -237,4 +237,5 @@ def _delivery(delivery_id: str, raw: dict[bytes, bytes]) -> Delivery:
         images_done=int(text.get("images_done", 0)),
         n=int(text.get("n", 0)),
         error=JobError.model_validate_json(text["error"]) if text.get("error") else None,
+        host=host,
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 from urllib.parse import quote, urlsplit
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -15,7 +16,22 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import ConnectionPool
 
-RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?://|unix:///)\S+$")]
+
+def _readable(url: str) -> str:
+    """Raises ValueError where redis-py cannot read it; its own words may quote a password."""
+    try:
+        ConnectionPool.from_url(url).make_connection()  # nothing is connected to
+    except (ValueError, TypeError):
+        wrong = "is not one that can be read: look at its port, and at what follows the ?"
+        raise ValueError(wrong) from None
+    return url
+
+
+RedisUrl = Annotated[
+    str,
+    StringConstraints(pattern=r"^(rediss?://|unix:///)\S+$"),
+    AfterValidator(_readable),
+]
 
 
 def _content(path: object) -> object:
@@ -47,18 +63,7 @@ class RedisSettings(BaseSettings):
     @classmethod
     def _with_password(cls, url: str, info: ValidationInfo) -> str:
         password: SecretStr | None = info.data.get("redis_password")
-        whole = url if password is None else with_password(url, password.get_secret_value())
-        _expect_readable(whole)
-        return whole
-
-
-def _expect_readable(url: str) -> None:
-    """Raises ValueError where redis-py cannot read it; its own words may quote a password."""
-    try:
-        ConnectionPool.from_url(url).make_connection()  # nothing is connected to
-    except (ValueError, TypeError):
-        wrong = "is not one that can be read: look at its port, and at what follows the ?"
-        raise ValueError(wrong) from None
+        return url if password is None else with_password(url, password.get_secret_value())
 
 
 def with_password(url: str, password: str) -> str:

@@ -77,7 +77,8 @@ from torch import device, distributed
 from models.train import main
 status = main([sys.argv[1], "--out", sys.argv[2] + os.environ["RANK"]])
 group = distributed.distributed_c10d._get_default_group()
-print("waits", group._get_backend(device("cpu")).options._timeout, flush=True)
+waits = group._get_backend(device("cpu")).options._timeout
+os.write(1, f"waits {waits}\\n".encode())  # whole, beside what the other process writes
 distributed.destroy_process_group()
 raise SystemExit(status)
 """

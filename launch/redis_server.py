@@ -57,8 +57,11 @@ def check_reachable(url: str) -> None:
     try:
         with client(url) as redis:
             redis.ping()
-    except (ConnectionError, TimeoutError, ValueError) as error:
+    except (ConnectionError, TimeoutError) as error:
         raise RedisError(f"REDIS_URL: no Redis answers there: {error}") from error
+    except (ValueError, TypeError):  # their words may quote a password
+        wrong = "is not one that can be read: look at its scheme, its port, and what follows the ?"
+        raise RedisError(f"REDIS_URL: {wrong}") from None
 
 
 def client(url: str) -> Redis:

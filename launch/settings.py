@@ -90,6 +90,8 @@ def check_port(host: str, port: int) -> None:
         asyncio.run(_bind(host, port))
     except OSError as error:
         raise SettingsError(_why_not(host, port, error)) from error
+    except UnicodeError as error:  # of a label that is empty or too long
+        raise SettingsError(f"HOST: {host} is not a name that a machine can have") from error
 
 
 async def _bind(host: str, port: int) -> None:

@@ -17,34 +17,33 @@ class Interval:
     standard_error: float
 
 
-def frechet_distance(a: Tensor, b: Tensor) -> float:
+def frechet_distance(a: Tensor, b: Tensor) -> Interval:
     """FID: |mu_a - mu_b|^2 + tr(A + B - 2 (A B)^1/2), of Gaussians fitted to both (Heusel 2017).
 
     tr (A B)^1/2 is the sum of the singular values of A^1/2 B^1/2: no complex numbers, no epsilon.
-    Biased upwards by about 1/N: compare at equal N alone. Raises ValueError for fewer than 2 rows.
+    Biased upwards by about 1/N: compare at equal N alone. The standard error is by the draw of `a`,
+    with `b` as it is. Raises ValueError for fewer than 2 rows.
     """
     if min(len(a), len(b)) < 2:
         raise ValueError(f"n: a covariance needs 2 images at least, got {min(len(a), len(b))}")
-    mean = (a.mean(dim=0) - b.mean(dim=0)).square().sum()
-    A, B = a.T.cov(), b.T.cov()  # noqa: N806
-    shared = torch.linalg.svdvals(_root(A) @ _root(B)).sum()
-    return float(mean + A.trace() + B.trace() - 2.0 * shared)
+    gap, A, B = a.mean(dim=0) - b.mean(dim=0), a.T.cov(), b.T.cov()  # noqa: N806
+    root = _root(A)
+    U, S, _ = torch.linalg.svd(root @ _root(B))  # noqa: N806
+    value = gap.square().sum() + A.trace() + B.trace() - 2.0 * S.sum()
+    return Interval(float(value), _frechet_error(a, gap, root, (U * S) @ U.T))
 
 
-def frechet_error(a: Tensor, b: Tensor) -> float:
-    """The standard error of `frechet_distance` by the draw of `a`, with `b` as it is.
-
-    To first order an image that is d away from the mean moves FID by its influence,
+def _frechet_error(a: Tensor, gap: Tensor, root: Tensor, shared: Tensor) -> float:
+    """By what an image that is d away from the mean moves FID to first order, its influence,
 
         2 (mu_a - mu_b) . d + d' (I - T) d,   T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2,
 
-    I - T being what FID's gradient by A is: T transports the one Gaussian onto the other.
+    I - T being what FID's gradient by A is: T transports the one Gaussian onto the other. `root` is
+    A^1/2, `shared` what stands in T's middle.
     """
-    d, root = a - a.mean(dim=0), _root(a.T.cov())
+    d = a - a.mean(dim=0)
     inverse = torch.linalg.pinv(root, rtol=1e-6, hermitian=True)  # no image lies where it has none
-    transport = inverse @ _root(root @ b.T.cov() @ root) @ inverse
-    shift = 2.0 * (a.mean(dim=0) - b.mean(dim=0))
-    influence = d @ shift + (d * (d - d @ transport)).sum(dim=1)
+    influence = d @ (2.0 * gap) + (d * (d - d @ (inverse @ shared @ inverse))).sum(dim=1)
     return float(influence.std() / len(a) ** 0.5)
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from models.evaluation.distances import (
     frechet_distance,
-    frechet_error,
     kernel_distance,
     nearest,
     precision_recall,
@@ -52,8 +51,8 @@ def distances(generated: Images, train: Images, test: Images) -> dict[str, Any]:
 
 
 def _fid(name: str, generated: Images, real: Images) -> dict[str, float]:
-    sets = generated.features.values, real.features.values
-    return {name: frechet_distance(*sets), f"{name}_standard_error": frechet_error(*sets)}
+    fid = frechet_distance(generated.features.values, real.features.values)
+    return {name: fid.value, f"{name}_standard_error": fid.standard_error}
 
 
 def floors(train: Images, test: Images, n: int, *, seed: int = 0) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def floors(train: Images, test: Images, n: int, *, seed: int = 0) -> dict[str, A
         "fid_train_against_n_test": (real, held_out[:n]),
         "fid_n_train_against_test": (shuffled[:n], held_out),
     }
-    found = {name: frechet_distance(*sets) for name, sets in fids.items()} | {
+    found = {name: frechet_distance(*sets).value for name, sets in fids.items()} | {
         "kid_n_train_against_n_test": kernel_distance(some, few).value,
         "precision_n_train": precision,
         "recall_n_train": recall,

@@ -49,7 +49,7 @@ def test_a_floor_is_of_as_many_images_as_the_figure_it_stands_beside() -> None:
         "recall_n_train": [50, 50],
     }
     few = test.features.values[:50]
-    assert floor_of("fid_train", found) == (frechet_distance(train.features.values, few), 50)
+    assert floor_of("fid_train", found) == (frechet_distance(train.features.values, few).value, 50)
     of_fid_test, count = floor_of("fid_test", found)
     assert (of_fid_test, count) == (found["fid_n_train_against_test"], 50)
     as_good = distances(images(50, 2), train, test)

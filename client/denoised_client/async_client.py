@@ -42,20 +42,19 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
 
     async def sample(self, **options: Unpack[Options]) -> AsyncJob:
         """n images of a seed."""
-        return await self.submit("sample", **options)
+        return await self._submit("sample", options)
 
     async def variations(self, **options: Unpack[Variations]) -> AsyncJob:
         """n images that share the noised `image`."""
-        return await self.submit("variations", **options)
+        return await self._submit("variations", options)
 
     async def interpolate(self, **options: Unpack[Interpolation]) -> AsyncJob:
         """Images on the way from `image_a` to `image_b`."""
-        return await self.submit("interpolate", **options)
+        return await self._submit("interpolate", options)
 
     async def submit(self, task: Task, **options: Any) -> AsyncJob:
         """The job of any task, with what the task's own method takes."""
-        call = calls.submit(body_of(task, options))
-        return self._job(await self._driver.run(self._service.read(call, JobSnapshot)))
+        return await self._submit(task, options)
 
     async def dry_run(self, task: Task = "sample", **options: Any) -> DryRun:
         """What a job would become and cost. Takes what the task's own method takes."""
@@ -75,9 +74,9 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         *,
         status: Texts = None,
         model: Texts = None,
-        metadata: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[AsyncJob]:
-        """Our jobs, newest first; of several statuses or models, any. Pages come as needed."""
+        """Our jobs, newest first; of several values of a filter, any. Pages come as needed."""
         flow = self._service.jobs(status=status, model=model, metadata=metadata or {})
         async for snapshot in self._driver.iterate(flow):
             yield self._job(snapshot)
@@ -113,6 +112,10 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def _submit(self, task: Task, options: Mapping[str, Any]) -> AsyncJob:
+        call = calls.submit(body_of(task, options))
+        return self._job(await self._driver.run(self._service.read(call, JobSnapshot)))
 
     def _job(self, snapshot: JobSnapshot) -> AsyncJob:
         return AsyncJob(self._driver, self._service, snapshot)

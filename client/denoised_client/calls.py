@@ -1,6 +1,7 @@
 """Every request the client makes. Pure."""
 
 import base64
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,12 +39,29 @@ def job(job_id: str, *, wait_s: int = 0, deadline: Deadline = NEVER) -> Call:
     return Call("GET", _job_path(job_id), headers=headers, held_s=wait_s, deadline=deadline)
 
 
-def jobs(*, status: Texts, model: Texts, metadata: Mapping[str, str], token: str | None) -> Call:
-    """A page of the list, newest first."""
-    asked: dict[str, Texts] = {"status": status, "model": model, "page_token": token}
-    asked |= {f"metadata.{key}": value for key, value in metadata.items()}
-    given = {name: value for name, value in asked.items() if value is not None}
-    return Call("GET", JOBS, params={"page_size": PAGE_SIZE, **given})
+def jobs(*, status: Texts, model: Texts, metadata: Mapping[str, Any], token: str | None) -> Call:
+    """A page of the list, newest first. Raises Unsendable for a filter that no job can fit."""
+    asked = {"status": status, "model": model, "page_token": token}
+    filters = {name: value for name, value in asked.items() if value is not None}
+    filters |= {f"metadata.{key}": value for key, value in metadata.items()}
+    texts = {name: _texts(name, value) for name, value in filters.items()}
+    return Call("GET", JOBS, params={"page_size": PAGE_SIZE, **texts})
+
+
+def _texts(name: str, value: Any) -> Sequence[str]:
+    """One or several, each as a query says it: what is no text is written as JSON."""
+    several = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    if not several:
+        raise Unsendable(f"{name}: one of none fits no job; leave it out to ask for any")
+    return [each if isinstance(each, str) else _json(name, each) for each in several]
+
+
+def _json(name: str, value: Any) -> str:
+    """As the service writes it. Raises Unsendable."""
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise Unsendable(f"{name}: {error}") from error
 
 
 def cancel(job: JobSnapshot) -> Call:
@@ -100,9 +118,10 @@ def _quoted(text: str) -> str:
 
 
 def _key(given: str | None) -> str:
-    """The one given, or a fresh one. Raises Unsendable for one that no header can hold."""
+    """The one given, or a fresh one; quoted. Raises Unsendable for one that no header can hold."""
     if given is None:
-        return uuid.uuid4().hex
+        return f'"{uuid.uuid4()}"'
     if not given or not (given.isascii() and given.isprintable()):
         raise Unsendable(f"no idempotency key: {given!r}; it is some printable ASCII characters")
-    return given
+    escaped = given.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'

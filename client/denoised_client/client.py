@@ -42,20 +42,19 @@ class Client(AbstractContextManager["Client"]):
 
     def sample(self, **options: Unpack[Options]) -> Job:
         """n images of a seed."""
-        return self.submit("sample", **options)
+        return self._submit("sample", options)
 
     def variations(self, **options: Unpack[Variations]) -> Job:
         """n images that share the noised `image`."""
-        return self.submit("variations", **options)
+        return self._submit("variations", options)
 
     def interpolate(self, **options: Unpack[Interpolation]) -> Job:
         """Images on the way from `image_a` to `image_b`."""
-        return self.submit("interpolate", **options)
+        return self._submit("interpolate", options)
 
     def submit(self, task: Task, **options: Any) -> Job:
         """The job of any task, with what the task's own method takes."""
-        call = calls.submit(body_of(task, options))
-        return self._job(self._driver.run(self._service.read(call, JobSnapshot)))
+        return self._submit(task, options)
 
     def dry_run(self, task: Task = "sample", **options: Any) -> DryRun:
         """What a job would become and cost. Takes what the task's own method takes."""
@@ -75,9 +74,9 @@ class Client(AbstractContextManager["Client"]):
         *,
         status: Texts = None,
         model: Texts = None,
-        metadata: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Iterator[Job]:
-        """Our jobs, newest first; of several statuses or models, any. Pages come as needed."""
+        """Our jobs, newest first; of several values of a filter, any. Pages come as needed."""
         flow = self._service.jobs(status=status, model=model, metadata=metadata or {})
         return map(self._job, self._driver.iterate(flow))
 
@@ -112,6 +111,10 @@ class Client(AbstractContextManager["Client"]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _submit(self, task: Task, options: Mapping[str, Any]) -> Job:
+        call = calls.submit(body_of(task, options))
+        return self._job(self._driver.run(self._service.read(call, JobSnapshot)))
 
     def _job(self, snapshot: JobSnapshot) -> Job:
         return Job(self._driver, self._service, snapshot)

@@ -82,6 +82,9 @@ class Verification(Resource):
     result: str | None = None
     reason: str | None = None
     largest_difference: int | None = None
+    pixels_sha256: str | None = None
+    engine: str | None = None
+    model_sha256: str | None = None
 
 
 class JobSnapshot(Resource):
@@ -177,7 +180,18 @@ class Stats(Resource):
     """What the service is doing now, as it tells it: fields differ from version to version."""
 
 
+class Cost(Resource):
+    """What a job would take; `bytes` of storage is an estimate from above."""
+
+    images: int
+    steps: int
+    forward_evaluations: int
+    bytes: int
+
+
 class DryRun(Resource):
     """What a request would become, and what it would cost; nothing was queued."""
 
+    model: ModelRef
     request: dict[str, Any] = Field(description="As resolved.")
+    cost: Cost

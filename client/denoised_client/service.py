@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from denoised_client import calls
 from denoised_client.answers import Answer, checked, parsed
@@ -93,7 +93,7 @@ class Service:
                 yield from patience.after(error)
 
     def jobs(
-        self, *, status: Texts, model: Texts, metadata: Mapping[str, str]
+        self, *, status: Texts, model: Texts, metadata: Mapping[str, Any]
     ) -> ItemFlow[JobSnapshot]:
         """Those of the list, newest first, page by page."""
         token = None

@@ -80,7 +80,8 @@ class Interpolation(_Interpolation, total=False):
 def body_of(task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON to send. What is None is left out: the service's defaults are not repeated here.
 
-    Raises OSError for an image that names a file which cannot be read.
+    What a job tells in `request` can be given once more. Raises OSError for an image that names a
+    file which cannot be read, Unsendable for one that is none.
     """
     asked = {name: value for name, value in options.items() if value is not None}
     for name in IMAGE_FIELDS:
@@ -89,4 +90,4 @@ def body_of(task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("labels", "lambdas"):
         if name in asked:
             asked[name] = list(asked[name])
-    return {"task": task, **asked}
+    return {**asked, "task": task}

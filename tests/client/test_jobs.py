@@ -160,6 +160,27 @@ def test_variations_start_from_any_form_of_an_image(
     assert between.n == 1
 
 
+def test_a_filter_by_what_is_no_text_is_by_its_json(client: Any, worker: PlayedWorker) -> None:
+    odd = {"none": None, "yes": True, "list": {"é": [1, "ü"]}}
+    job = client.sample(metadata=odd)
+    client.sample()
+    for name, value in odd.items():
+        assert [found.id for found in client.jobs(metadata={name: value})] == [job.id], name
+
+
+def test_what_a_job_tells_of_its_request_can_be_asked_for_again(
+    client: Any, worker: PlayedWorker
+) -> None:
+    job = client.sample(n=4)
+    worker.finish(job.id)
+    varied = client.variations(image={"job": job.id, "index": 3}, t=500, n=2)
+    between = client.interpolate(image_a=job.source(3), image_b=job.source(0), t=9, lambdas=[0.5])
+    assert client.sample(**job.request).request == job.request
+    assert client.variations(**varied.request).request == varied.request
+    assert client.submit(**between.request).request == between.request
+    assert client.dry_run(**varied.request).request == varied.request
+
+
 def test_a_bar_is_shown_where_it_is_asked_for_and_not_where_there_is_no_terminal(
     client: Any, worker: PlayedWorker, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,7 +246,7 @@ def test_a_job_is_deleted_by_its_id(client: Any, worker: PlayedWorker) -> None:
 def test_a_dry_run_tells_the_cost_and_queues_nothing(client: Any, worker: PlayedWorker) -> None:
     would_be = client.dry_run(n=3, seed=5, sampler="ddim")
     assert would_be.request["seed"] == 5
-    assert would_be.cost["steps"] == 150
+    assert would_be.cost.steps == 150
     assert list(client.jobs()) == []
 
 

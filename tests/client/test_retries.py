@@ -40,10 +40,11 @@ def test_a_submission_whose_answer_is_lost_makes_one_job(
     assert jobs_in(redis) == 2
 
 
+@pytest.mark.parametrize("key", ["mine", "two words", 'a "quoted" one', "back\\slash"])
 def test_a_key_of_the_callers_own_makes_one_job_of_two_calls(
-    client: Any, worker: PlayedWorker, redis: Redis
+    client: Any, worker: PlayedWorker, redis: Redis, key: str
 ) -> None:
-    jobs = {client.sample(seed=1, idempotency_key="mine").id for _ in range(2)}
+    jobs = {client.sample(seed=1, idempotency_key=key).id for _ in range(2)}
     assert len(jobs) == jobs_in(redis) == 1
 
 

@@ -32,6 +32,10 @@ def test_a_url_that_is_none_is_refused_at_once(make_client: MakeClient, url: str
         (lambda client: client.sample(idempotency_key="Größe"), "idempotency key"),
         (lambda client: client.sample(idempotency_key="two\nlines"), "idempotency key"),
         (lambda client: list(client.jobs(model=SURROGATE)), "^model: "),
+        (lambda client: list(client.jobs(status=[])), "^status: one of none"),
+        (lambda client: list(client.jobs(metadata={"for": ()})), "^metadata.for: one of none"),
+        (lambda client: list(client.jobs(metadata={"for": 1j})), "^metadata.for: "),
+        (lambda client: client.variations(image=b"".join, t=1), "^image: .* not builtin_function"),
         (lambda client: client.job("x" * 70_000), "URL"),
     ],
 )

@@ -80,12 +80,12 @@ class Processes:
             distributed.destroy_process_group()
 
 
-def join() -> Processes:
-    """What torchrun started, joined; else this process alone."""
+def join(device: torch.device) -> Processes:
+    """What torchrun started, joined; else this process alone. `device` is what it trains on."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Processes()
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, timeout=PATIENCE)
     return Processes(distributed.get_rank(), count)
 

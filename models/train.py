@@ -77,7 +77,7 @@ def prepared(config: TrainConfig, args: argparse.Namespace) -> Prepared:
     if config.labels:
         labels = labels_of(source, images=len(images), classes=len(config.labels))
     run = Run(args.out or Path("runs") / name, name, digest_of(images, labels))
-    trainer = Trainer(config, device, compiled=args.compile, processes=join())
+    trainer = Trainer(config, device, compiled=args.compile, processes=join(device))
     run.resume(trainer)
     trainer.processes.expect_agreement(trainer.images_seen, device)
     if config.start_from and not trainer.images_seen:

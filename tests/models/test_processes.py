@@ -34,7 +34,7 @@ def torchrun(processes: int, *command: str) -> "subprocess.CompletedProcess[str]
 
 
 def train(processes: int, config: Path, out: Path) -> "subprocess.CompletedProcess[str]":
-    arguments = [str(config), "--out", str(out), "--save-every", "160"]
+    arguments = [str(config), "--out", str(out), "--save-every", "160", "--device", "cpu"]
     return torchrun(processes, "-m", "models.train", *arguments)
 
 
@@ -73,9 +73,10 @@ def test_two_processes_train_what_one_does_and_go_on_where_they_stopped(
 
 ON_TWO_DISKS = """
 import os, sys
-from torch import device, distributed
+from torch import cuda, device, distributed
 from models.train import main
-status = main([sys.argv[1], "--out", sys.argv[2] + os.environ["RANK"]])
+cuda.is_available = lambda: True  # a GPU that the run is not asked to use
+status = main([sys.argv[1], "--device", "cpu", "--out", sys.argv[2] + os.environ["RANK"]])
 group = distributed.distributed_c10d._get_default_group()
 waits = group._get_backend(device("cpu")).options._timeout
 os.write(1, f"waits {waits}\\n".encode())  # whole, beside what the other process writes
@@ -88,7 +89,8 @@ def test_processes_that_stand_at_different_states_are_refused(
     config_file: Path, tmp_path: Path
 ) -> None:
     """As on two nodes that share no disk. They would also wait longer than torch's own minutes."""
-    assert main([str(of_length(config_file, 160)), "--out", str(tmp_path / "out0")]) == 0
+    first = [str(of_length(config_file, 160)), "--device", "cpu", "--out", str(tmp_path / "out0")]
+    assert main(first) == 0
     driver = tmp_path / "driver.py"
     driver.write_text(ON_TWO_DISKS)
     run = torchrun(2, str(driver), str(of_length(config_file, 320)), str(tmp_path / "out"))

@@ -1,6 +1,8 @@
 """Fine-tuning: a run that begins with the weights of a trained network."""
 
 import logging
+from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 from torch import Tensor
@@ -10,12 +12,14 @@ from models.checkpoint import Checkpoint
 from models.diffusers_config import CheckpointError
 from models.model_card import past_of
 from models.trainer import Trainer
+from models.unet import UNetConfig
 
 log = logging.getLogger(__name__)
 CLASSES = "class_embedding.weight"
 CLASS_SCALE = 0.5  # of the size of what a network knows of t; from zero, rows grow too slowly
 OF_T = "time_embedding.linear_2.bias"
 LAST = ("conv_out.weight", "conv_out.bias")
+FREE = {"dropout", "sample_size"}  # the weights mean the same, whatever these are
 
 
 def begin_with(trainer: Trainer, checkpoint: Checkpoint) -> None:
@@ -31,14 +35,27 @@ def begin_with(trainer: Trainer, checkpoint: Checkpoint) -> None:
         log.info("start_from: predicts %s, the run %s; its features serve", predicts, wanted)
     if not np.array_equal(checkpoint.schedule.beta, trainer.schedule.beta):
         raise CheckpointError("start_from: was trained on another schedule, or another T")
-    weights = _with_what_is_new(dict(checkpoint.net.state_dict()), trainer)
-    try:
-        trainer.net.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"start_from: does not fit the configuration: {reason}") from error
+    if others := "; ".join(_others(checkpoint.net.config, trainer.config.network)):
+        raise CheckpointError(f"start_from: {others}")
+    trainer.net.load_state_dict(_with_what_is_new(dict(checkpoint.net.state_dict()), trainer))
     trainer.ema.load_state_dict(trainer.net.state_dict())
     trainer.past = past_of(checkpoint.card)
+
+
+def _others(before: UNetConfig, network: UNetConfig) -> Iterator[str]:
+    """What makes a network compute something else, though every weight may fit: key and values.
+
+    Classes may come or go, and outputs come: `_with_what_is_new` knows those.
+    """
+    free = set(FREE)
+    if None in (before.num_class_embeds, network.num_class_embeds):
+        free.add("num_class_embeds")
+    if before.out_channels < network.out_channels:
+        free.add("out_channels")
+    for key in (field.name for field in fields(UNetConfig) if field.name not in free):
+        value, wanted = getattr(before, key), getattr(network, key)
+        if value != wanted:
+            yield f"{key}: {value}, but the run's {wanted}"
 
 
 def _with_what_is_new(weights: dict[str, Tensor], trainer: Trainer) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from models.arguments import expect_at_least, expect_device, expect_timesteps
 from models.bound import Bound
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.data import DataError, labels_of, load_images, load_labels
+from models.fair_order import shuffled
 from models.hub import local_folder
 from models.likelihood import BitsPerDim, bits_per_dim
 from models.sampling_net import DTYPES, SamplingNet
@@ -28,7 +29,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, help="a folder, or an id on the Hugging Face Hub")
     parser.add_argument("--data", type=Path, required=True, help="as `data` of a training run")
     parser.add_argument("--split", default="t10k", help="of a folder of IDX files (default: t10k)")
-    parser.add_argument("--n", type=int, default=200, help="the first so many images")
+    parser.add_argument(
+        "--n", type=int, default=200, help="images, taken fairly from all (default: 200)"
+    )
     parser.add_argument("--timesteps", type=int, help="for each image (default: all T)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=64)
@@ -89,7 +92,8 @@ def likelihood(
 
 
 def true_classes(checkpoint: Checkpoint, source: Path, *, split: str, images: int) -> Tensor | None:
-    """The labels of the data, int64 (images,), where it has some and the model knows classes.
+    """The labels of the data, int64 (images,) in the order of `shuffled`, where it has some and the
+    model knows classes.
 
     Raises DataError for labels that are not one for each image, of the model's classes.
     """
@@ -100,7 +104,7 @@ def true_classes(checkpoint: Checkpoint, source: Path, *, split: str, images: in
         load_labels(source, split=split)
     except DataError:
         return None
-    return labels_of(source, split=split, images=images, classes=classes)
+    return shuffled(labels_of(source, split=split, images=images, classes=classes))
 
 
 def _report(args: argparse.Namespace) -> dict[str, object]:
@@ -113,7 +117,7 @@ def _report(args: argparse.Namespace) -> dict[str, object]:
     labels = true_classes(checkpoint, args.data, split=args.split, images=len(images))
     found = likelihood(
         checkpoint,
-        images[: args.n],
+        shuffled(images, args.n),
         labels=None if labels is None else labels[: args.n],
         timesteps=args.timesteps,
         seed=args.seed,
@@ -121,8 +125,14 @@ def _report(args: argparse.Namespace) -> dict[str, object]:
         device=args.device,
         precision=args.precision,
     )
-    told = {"data": f"{args.data}, {args.split}", "precision": args.precision, "seed": args.seed}
+    told = {"data": _named(args.data, args.split), "precision": args.precision, "seed": args.seed}
     return {"bits_per_dim": found.total, **asdict(found), "sha256": checkpoint.sha256, **told}
+
+
+def _named(source: Path, split: str) -> str:
+    """With its split if it has such: an archive or a folder of images is read whole."""
+    has_splits = any(source.glob(f"{split}-images-idx3-ubyte*"))
+    return f"{source}, {split}" if has_splits else str(source)
 
 
 if __name__ == "__main__":

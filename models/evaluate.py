@@ -33,6 +33,7 @@ from models.evaluation.measure import (
     neighbours,
 )
 from models.evaluation.page import draw_page, markdown
+from models.fair_order import shuffled
 from models.hub import local_folder
 from models.progress import tracked
 from models.samplers import SAMPLERS
@@ -60,7 +61,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     expect_device(args.device)
     extract = extractor_at(args.extractor, device=args.device)
     source, split = held_out(args.data, args.test)
-    train, test = load_images(args.data), load_images(source, split=split)
+    train, test = load_images(args.data), shuffled(load_images(source, split=split))
     checkpoint = load_checkpoint(local_folder(args.checkpoint))
     expect_like(checkpoint, train, test)
     expect_enough(args, train, test)

@@ -31,6 +31,7 @@ from models.evaluate import CLASSIFIER
 from models.evaluation.distances import NEIGHBOURS
 from models.evaluation.extractor import Extractor, extractor_at
 from models.evaluation.measure import Images, distances, floors, histogram
+from models.fair_order import shuffled
 from models.plan import REVISION
 from models.train_config import read_config
 
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"--seconds: must be a finite number, got {args.seconds}")
     extract = extractor_at(args.extractor, device=args.device)
     source, split = held_out(args.data, args.test)
-    train_pixels, test_pixels = load_images(args.data), load_images(source, split=split)
+    train_pixels = load_images(args.data)
+    test_pixels = shuffled(load_images(source, split=split))
     shape = _shape(train_pixels, test_pixels, args.n)
     contestants = {name: contestant_of(name, shape, args) for name in NAMES}
     shipped = shipped_of(shape, args)

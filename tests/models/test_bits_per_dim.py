@@ -1,6 +1,7 @@
 """`python -m models.bits_per_dim`: JSON that is JSON, classes that are told, refusals by name."""
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from models.bits_per_dim import likelihood, main
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.fair_order import shuffled
 from models.schedule import linear_schedule
 from tests.models.tiny import tiny_config, tiny_net
 
@@ -60,9 +62,10 @@ def test_a_model_with_classes_is_told_those_of_the_data(
     assert main([str(kinds), "--data", str(data), "--timesteps", "5", *as_data]) == 0
     report = strict(capsys.readouterr().out)
     n, checkpoint = report["images"], load_checkpoint(kinds)
+    images, classes = shuffled(garments[:8], n), shuffled(LABELS, n)
     told, others, none = (
-        likelihood(checkpoint, garments[:n], labels=labels, timesteps=5).total
-        for labels in (LABELS[:n], (LABELS[:n] + 1) % 3, None)
+        likelihood(checkpoint, images, labels=labels, timesteps=5).total
+        for labels in (classes, (classes + 1) % 3, None)
     )
     assert (report["classes"], report["bits_per_dim"]) == ("of the data", told)
     assert len({told, others, none}) == 3, "all of it matters"
@@ -97,9 +100,21 @@ def test_who_is_told_no_class_says_so(
         assert main([str(model), "--data", str(source), "--timesteps", "5"]) == 0
         report = strict(capsys.readouterr().out)
         assert report["classes"] == "none"
-        assert (
-            report["total"] == likelihood(load_checkpoint(model), garments[:8], timesteps=5).total
-        )
+        eight = shuffled(garments[:8])
+        assert report["total"] == likelihood(load_checkpoint(model), eight, timesteps=5).total
+
+
+def test_a_split_is_named_where_the_data_has_several(
+    folder: Path, data: Path, tmp_path: Path, garments: Tensor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splits = tmp_path / "splits"
+    splits.mkdir()
+    header = struct.pack(">HBBIII", 0, 8, 3, 8, 8, 8)
+    body = garments[:8].numpy().tobytes()
+    (splits / "t10k-images-idx3-ubyte").write_bytes(header + body)
+    for source, told in ((data, str(data)), (splits, f"{splits}, t10k")):
+        assert main([str(folder), "--data", str(source), "--timesteps", "5"]) == 0
+        assert strict(capsys.readouterr().out)["data"] == told
 
 
 def test_labels_of_more_kinds_than_the_model_knows_are_refused(

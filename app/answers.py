@@ -4,15 +4,28 @@ from fastapi import Response
 from starlette.concurrency import run_in_threadpool
 
 from app.events import JobEvents
+from app.idempotency import REPLAYED
 from app.jobs import JobService
 from app.prefer import Preferences
 from app.resources.jobs import Job
+from app.submissions import Accepted
 from app.views import retry_after_s
 
 UNDONE = {"Retry-After": {"description": "While not done.", "schema": {"type": "integer"}}}
 WAITED = {"Preference-Applied": {"schema": {"type": "string"}}}
-ACCEPTED = {"headers": {"Location": {"schema": {"type": "string"}}, **UNDONE, **WAITED}}
-DONE_IN_TIME = {"model": Job, "description": "`Prefer: wait=N`, and the job is done in time."}
+REPLAY = {
+    REPLAYED: {
+        "description": "Nothing new was queued: this is the job that was under this key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+LOCATED = {"Location": {"schema": {"type": "string"}}, **UNDONE, **WAITED, **REPLAY}
+ACCEPTED = {"headers": LOCATED}
+DONE_IN_TIME = {
+    "model": Job,
+    "description": "`Prefer: wait=N`, and the job is done in time.",
+    "headers": LOCATED,
+}
 
 
 async def read(job_id: str, jobs: JobService, events: JobEvents, *, within_s: int | None) -> Job:
@@ -25,11 +38,13 @@ async def read(job_id: str, jobs: JobService, events: JobEvents, *, within_s: in
 
 
 async def accepted(
-    job_id: str, response: Response, jobs: JobService, events: JobEvents, prefer: Preferences
+    found: Accepted, response: Response, jobs: JobService, events: JobEvents, prefer: Preferences
 ) -> Job:
     """202, or 200 where the client waits and the job is done in time."""
-    job = await read(job_id, jobs, events, within_s=prefer.wait_s)
+    job = await read(found.job_id, jobs, events, within_s=prefer.wait_s)
     describe(job, response)
+    if found.replayed:
+        response.headers[REPLAYED] = "true"
     response.headers.update({"Location": job.urls.self, **prefer.headers})
     if job.done and prefer.wait_s is not None:
         response.status_code = 200

@@ -1,7 +1,7 @@
 """What handlers ask for, each under one name."""
 
 import re
-from typing import Annotated
+from typing import Annotated, get_args, get_origin
 
 from fastapi import Depends, Header, Path, Query, Request, Security, params
 from fastapi.dependencies.utils import get_flat_params
@@ -138,28 +138,34 @@ def is_json(media_type: str) -> bool:
     )
 
 
-async def no_unknown_query(request: Request) -> None:
+async def no_ambiguous_query(request: Request) -> None:
     """What we would ignore, we refuse: it may have been meant to change what is done."""
     if not request.query_params:
         return
-    known, beginnings = _query_parameters(request.scope["route"])
-    unknown = [
-        name
-        for name in request.query_params
-        if name not in known and (name in beginnings or not name.startswith(beginnings))
-    ]
-    if unknown:
-        detail = "There is no such query parameter."
-        raise InvalidRequest([FieldError(pointer=f"/{name}", detail=detail) for name in unknown])
+    query, route = request.query_params, request.scope["route"]
+    objections = {name: _objection(name, len(query.getlist(name)), route) for name in query}
+    faults = [FieldError(pointer=f"/{name}", detail=d) for name, d in objections.items() if d]
+    if faults:
+        raise InvalidRequest(faults)
 
 
-def _query_parameters(route: APIRoute) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Those in its signature and in what it depends on; and how those of many names begin, which
-    the route describes for the document alone: `metadata.{key}`."""
-    fields = get_flat_params(route.dependant)
-    names = {field.alias for field in fields if isinstance(field.field_info, params.Query)}
-    described = (route.openapi_extra or {}).get("parameters", ())
-    return frozenset(names), tuple(each["name"].partition("{")[0] for each in described)
+def _objection(name: str, times: int, route: APIRoute) -> str:
+    """Why the route would ignore it, or all but one of it."""
+    fields = {
+        field.alias: field.field_info.annotation
+        for field in get_flat_params(route.dependant)
+        if isinstance(field.field_info, params.Query)
+    }
+    if name in fields:
+        is_ignored = times > 1 and not _takes_several(fields[name])
+        return "This is given more than once." if is_ignored else ""
+    takes_filters = any(each.call is metadata_filters for each in route.dependant.dependencies)
+    is_filter = takes_filters and METADATA.fullmatch(name)
+    return "" if is_filter else "There is no such query parameter."
+
+
+def _takes_several(annotation: object) -> bool:
+    return any(get_origin(part) is list for part in (annotation, *get_args(annotation)))
 
 
 async def metadata_filters(request: Request) -> list[tuple[str, str]]:

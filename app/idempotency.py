@@ -24,7 +24,7 @@ class Named:
     """A submission with a name: what a client sent, and what it calls it."""
 
     name: str
-    body: Any  # JSON as parsed
+    body: Any  # JSON: as parsed, or what stands for something else
 
     def once(self, tenant: str) -> Once:
         """As stored. Not before the body was found valid: one nested too deeply has no digest."""
@@ -33,7 +33,7 @@ class Named:
         return Once.of(self.name, tenant=tenant, body_sha256=body_sha256)
 
 
-async def _named(
+async def _key(
     request: Request,
     _: Annotated[  # for the document: of several fields FastAPI would take the last
         str,
@@ -46,9 +46,16 @@ async def _named(
             examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
         ),
     ] = "",
-) -> Named | None:
+) -> str | None:
     fields = request.headers.getlist("Idempotency-Key")
-    return Named(parse(fields), await request.json()) if fields else None
+    return parse(fields) if fields else None
+
+
+Key = Annotated[str | None, Depends(_key)]
+
+
+async def _named(request: Request, key: Key) -> Named | None:
+    return None if key is None else Named(key, await request.json())
 
 
 IdempotencyKey = Annotated[Named | None, Depends(_named)]

@@ -52,4 +52,8 @@ class JobFilters:
 
 def _text(value: Any) -> str:
     """As it can be said in a query: a text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    )

@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import connections, problems
 from app.deliveries import DeliveryService
-from app.deps import caller, no_unknown_query
+from app.deps import caller, no_ambiguous_query
 from app.ending import ended
 from app.errors import InvalidRequest, Unauthenticated
 from app.events import JobEvents
@@ -50,12 +50,16 @@ REQUEST_HEADERS = (
     "Content-Type",
     "Idempotency-Key",
     "If-None-Match",
+    "If-Range",
     "Last-Event-ID",
     "Prefer",
     "Range",
     "X-Request-Id",
 )
 ANSWER_HEADERS = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
     "ETag",
     "Idempotency-Replayed",
     "Location",
@@ -103,7 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in _GUARDED:
         app.include_router(
             router,
-            dependencies=[Depends(caller), Depends(no_unknown_query)],
+            dependencies=[Depends(caller), Depends(no_ambiguous_query)],
             responses=documented(Unauthenticated, InvalidRequest, RateLimited),
         )
     app.include_router(system.router)

@@ -25,6 +25,7 @@ def refusal(why: NotAdmitted, bounds: Bounds, *, n: int) -> ApiError:
         case Bound.QUEUE:
             return QueueFull(
                 f"{why.there} images are queued; with {n} more there would be over {bounds.queue}."
+                + _never(n, bounds.queue)
             )
         case Bound.TENANT_QUEUE:
             return _exceeded("queued-images", bounds.tenant_queue, why, n=n)
@@ -45,4 +46,9 @@ def _exceeded(name: str, quota: int | None, why: NotAdmitted, *, n: int) -> Quot
     )
     what = "a day (UTC)" if daily else "queued at a time"
     detail = f"This key may have {quota} images {what}; {why.there} are, and this would add {n}."
-    return QuotaExceeded(detail, limit=limit)
+    return QuotaExceeded(detail + _never(n, quota), limit=limit)
+
+
+def _never(n: int, bound: int | None) -> str:
+    """That waiting does not help, where it does not."""
+    return " Waiting does not help: ask for fewer at a time." if bound and n > bound else ""

@@ -2,7 +2,7 @@
 
 import copy
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
@@ -94,31 +94,35 @@ class SubmissionService:
         tell what the model is, or, if `strict`, where nobody serves it now; QuotaExceeded,
         QueueFull, StorageFull.
         """
-        once = None if named is None else named.once(self.tenant)
-        while True:
-            earlier = None if once is None else self._submitted(once)
-            if earlier is not None:
-                return Accepted(earlier, replayed=True)
-            with suppress(NameTaken):  # by somebody who was faster
-                return Accepted(self._enqueue(self._resolved(asked, strict=strict), once))
+        return self._accepted(lambda: self._resolved(asked, strict=strict), named)
 
     def rehearse(self, asked: JobSubmission, *, strict: bool) -> DryRun:
         """What `submit` would queue, and what it would cost. Raises like it."""
         resolved = self._resolved(asked, strict=strict)
         return dry_run(resolved.request, resolved.model)
 
-    def verify(self, png: bytes, *, strict: bool) -> str:
-        """Queue a job that makes an image again as its file tells, and return its id.
+    def verify(self, png: bytes, *, strict: bool, named: Named | None = None) -> Accepted:
+        """Queue a job that makes an image again as its file tells; or find it by its name.
 
         It waits for the engine that made it, if one of that lives. Raises like `submit`.
         """
+        return self._accepted(lambda: self._to_verify(png, strict=strict), named)
+
+    def _accepted(self, resolved: Callable[[], _Resolved], named: Named | None) -> Accepted:
+        once = None if named is None else named.once(self.tenant)
+        while True:
+            earlier = None if once is None else self._submitted(once)
+            if earlier is not None:
+                return Accepted(earlier, replayed=True)
+            with suppress(NameTaken):  # by somebody who was faster
+                return Accepted(self._enqueue(resolved(), once))
+
+    def _to_verify(self, png: bytes, *, strict: bool) -> _Resolved:
         wanted = to_verify(png, self._registry.models())
         self._serve(wanted.model.name, strict=strict)
         engine = engine_to_wait_for(wanted.claim, wanted.model, self._registry)
         pixels = {SOURCE: wanted.pixels}
-        return self._enqueue(
-            _Resolved(wanted.request, wanted.model, pixels, claim=wanted.claim, engine=engine)
-        )
+        return _Resolved(wanted.request, wanted.model, pixels, claim=wanted.claim, engine=engine)
 
     def _resolved(self, asked: JobSubmission, *, strict: bool) -> _Resolved:
         model = choose_model(asked.model, self._registry.models())

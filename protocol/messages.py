@@ -18,10 +18,17 @@ MAX_LABELS = 1000  # that are listed; one can be for all
 MAX_GUIDANCE = 100.0
 
 
+def _open(schema: dict[str, Any]) -> None:
+    """We are strict with ourselves; who reads an answer of ours should bear a field more."""
+    schema.pop("additionalProperties", None)
+
+
 class Message(BaseModel):
     """The base of all of them: nothing unknown is let through, nothing changes afterwards."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_open
+    )
 
 
 class Priority(StrEnum):

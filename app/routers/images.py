@@ -23,8 +23,9 @@ MAX_PAGE, DEFAULT_PAGE = 1000, 100
 
 def _part(media_type: str) -> dict[str, Any]:
     """For the document."""
+    headers = {**etags.HEADER, "Content-Range": {"schema": {"type": "string"}}}
     description = "`Range`: a part of it."
-    return {"description": description, "headers": etags.HEADER, "content": {media_type: {}}}
+    return {"description": description, "headers": headers, "content": {media_type: {}}}
 
 
 def _of_a_file(media_type: str) -> dict[int | str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from app import answers, etags
-from app.answers import ACCEPTED, UNDONE, WAITED
+from app.answers import ACCEPTED, LOCATED, UNDONE, WAITED
 from app.deps import (
     Events,
     JobId,
@@ -31,7 +31,7 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.etags import IfNoneMatch
-from app.idempotency import REPLAYED, IdempotencyKey
+from app.idempotency import IdempotencyKey
 from app.job_filters import JobFilters
 from app.openapi import documented
 from app.resources.jobs import DryRun, Job, JobPage
@@ -51,18 +51,17 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 MAX_PAGE, DEFAULT_PAGE = 200, 20
 ANY_OF = "Several: any of them."
 METADATA_QUERY = {
-    "name": "metadata.{key}",
+    "name": "metadata",
     "in": "query",
     "required": False,
-    "description": "Jobs whose metadata have this value under this key of the first level; what "
-    "is no text is written as JSON: `true`, `7`, `null`.",
-    "schema": {"type": "string"},
-}
-SUBMITTED = {
-    **ACCEPTED["headers"],
-    REPLAYED: {
-        "description": "Nothing new was queued: this is the job that was under this key.",
-        "schema": {"type": "string", "enum": ["true"]},
+    "style": "form",
+    "explode": True,
+    "description": "`metadata.KEY=value`: jobs whose metadata have this value under this key of "
+    "the first level; what is no text is written as JSON: `true`, `7`, `null`.",
+    "schema": {
+        "type": "object",
+        "propertyNames": {"pattern": "^metadata\\..+$"},
+        "additionalProperties": {"type": "string"},
     },
 }
 Rehearsal = Annotated[
@@ -79,11 +78,11 @@ Rehearsal = Annotated[
     dependencies=[Depends(json_only)],
     response_description="The job is in Redis and will end, whatever dies.",
     responses={
-        202: {"headers": SUBMITTED},
+        202: ACCEPTED,
         200: {
             "model": Job | DryRun,
             "description": "`Prefer: wait=N`, and the job is done in time; or `dry_run`.",
-            "headers": SUBMITTED,
+            "headers": LOCATED,
         },
         **documented(
             MalformedJson,
@@ -91,6 +90,7 @@ Rehearsal = Annotated[
             BodyTimeout,
             BodyTooLarge,
             UnsupportedMediaType,
+            JobNotFound,
             InvalidRequest,
             InvalidImage,
             IdempotencyKeyReused,
@@ -120,9 +120,7 @@ async def submit(
     accepted = await run_in_threadpool(
         submissions.submit, submission, strict=prefer.strict, named=named
     )
-    if accepted.replayed:
-        response.headers[REPLAYED] = "true"
-    return await answers.accepted(accepted.job_id, response, jobs, events, prefer)
+    return await answers.accepted(accepted, response, jobs, events, prefer)
 
 
 @router.get(

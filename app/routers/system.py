@@ -10,12 +10,14 @@ from app.shortages import NoWorker, RedisUnavailable
 router = APIRouter(tags=["system"])
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Is the process alive?")
 async def livez() -> Health:
     """Asks nobody."""
     return Health(status="alive")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     summary="Could a job be done now?",

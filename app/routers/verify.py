@@ -1,5 +1,6 @@
 """/v1/verify: does an image that was made here come out as it is once more?"""
 
+import hashlib
 import json
 from typing import Annotated
 
@@ -14,11 +15,15 @@ from app.errors import (
     BodyTimeout,
     BodyTooLarge,
     FieldError,
+    IdempotencyKeyReused,
     InvalidImage,
     InvalidRequest,
+    JobNotFound,
     MalformedJson,
+    MalformedKey,
     UnsupportedMediaType,
 )
+from app.idempotency import Key, Named
 from app.openapi import documented
 from app.png_input import NotThisImage, from_base64
 from app.problems import field_error
@@ -55,13 +60,20 @@ async def _png(request: Request) -> bytes:
 
 def _png_in(body: bytes) -> bytes:
     try:
-        return from_base64(ImageToVerify.model_validate(json.loads(body)).image)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        asked = json.loads(body)
+    except (ValueError, RecursionError) as error:  # also of a number with too many digits
         raise MalformedJson from error
+    try:
+        return from_base64(ImageToVerify.model_validate(asked).image)
     except ValidationError as error:
         raise InvalidRequest([field_error(e, e["loc"]) for e in error.errors()]) from error
     except NotThisImage as error:
         raise InvalidImage([FieldError(pointer="/image", detail=str(error))]) from error
+
+
+async def _named(png: Annotated[bytes, Depends(_png)], key: Key) -> Named | None:
+    """By the file, in whichever form it was sent."""
+    return None if key is None else Named(key, {"verify": hashlib.sha256(png).hexdigest()})
 
 
 @router.post(
@@ -75,11 +87,14 @@ def _png_in(body: bytes) -> bytes:
         200: DONE_IN_TIME,
         **documented(
             MalformedJson,
+            MalformedKey,
             BodyTimeout,
             BodyTooLarge,
             UnsupportedMediaType,
+            JobNotFound,
             InvalidRequest,
             InvalidImage,
+            IdempotencyKeyReused,
             RateLimited,
             QueueFull,
             QuotaExceeded,
@@ -96,7 +111,8 @@ async def verify(
     jobs: Jobs,
     events: Events,
     prefer: Prefer,
+    named: Annotated[Named | None, Depends(_named)],
 ) -> Job:
     """Sampled once more from what its text chunk `denoised` tells, and compared."""
-    job_id = await run_in_threadpool(submissions.verify, png, strict=prefer.strict)
-    return await answers.accepted(job_id, response, jobs, events, prefer)
+    accepted = await run_in_threadpool(submissions.verify, png, strict=prefer.strict, named=named)
+    return await answers.accepted(accepted, response, jobs, events, prefer)

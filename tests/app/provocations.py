@@ -87,15 +87,6 @@ def _part(world: World, name: str, byte_range: str) -> Response:
     return world.client.get(f"/v1/jobs/{world.finished()}/{name}", headers=headers)
 
 
-def _named(world: World, name: str, body: dict[str, int]) -> Response:
-    return world.client.post("/v1/jobs", json=body, headers={"Idempotency-Key": name})
-
-
-def _named_twice(world: World) -> Response:
-    _named(world, "a-name", {"n": 1})
-    return _named(world, "a-name", {"n": 2})
-
-
 def _delivery(world: World) -> str:
     return f"/v1/webhooks/{of_job(world.told())}"
 
@@ -134,8 +125,6 @@ def _submissions() -> dict[str, Callable[[World], Response]]:
 
 OWN: dict[str, Callable[[World], Response]] = {
     **_submissions(),
-    "POST /v1/jobs 400 malformed_key": lambda w: _named(w, '"', {}),
-    "POST /v1/jobs 422 idempotency_key_reused": lambda w: _named_twice(w),
     "GET /v1/jobs/{job_id}/events 200": lambda w: w.client.get(f"/v1/jobs/{w.finished()}/events"),
     "GET /v1/jobs/{job_id}/events 204": lambda w: w.client.get(
         f"/v1/jobs/{w.finished()}/events", headers={"Last-Event-ID": "9999999999999-0"}

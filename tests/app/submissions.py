@@ -24,6 +24,7 @@ SPOILED_IMAGE: dict[str, dict[str, Any]] = {
     "/v1/verify": {"image": "AAAA"},
 }
 JSON = {"Content-Type": "application/json"}
+NAMED = {"Idempotency-Key": "a-name"}
 
 
 def submit(client: TestClient, path: str, **headers: str) -> Response:
@@ -62,16 +63,29 @@ def _strictly(world: World, path: str) -> Response:
     return submit(world.client, path, Prefer="handling=strict")
 
 
+def _named_as_something_else(world: World, path: str) -> Response:
+    submit(world.client, "/v1/verify" if path == "/v1/jobs" else "/v1/jobs", **NAMED)
+    return submit(world.client, path, **NAMED)
+
+
+def _named_as_what_was_deleted(world: World, path: str) -> Response:
+    world.client.delete(submit(world.client, path, **NAMED).headers["location"])
+    return submit(world.client, path, **NAMED)
+
+
 ROWS: dict[str, Callable[[World, str], Response]] = {
     "202": lambda w, path: submit(w.client, path),
     "200": _waited_for,
     "400 malformed_json": lambda w, path: w.client.post(path, content=b"{", headers=JSON),
+    "400 malformed_key": lambda w, path: submit(w.client, path, **{"Idempotency-Key": '"'}),
+    "404 job_not_found": _named_as_what_was_deleted,
     "408 request_timeout": lambda w, path: w.slow(path),
     "413 body_too_large": lambda w, path: w.client.post(
         path, content=b" " * (8 * 2**20 + 1), headers=JSON
     ),
     "415 unsupported_media_type": lambda w, path: w.client.post(path, content=b"{}"),
     "422 invalid_image": lambda w, path: w.client.post(path, json=SPOILED_IMAGE[path]),
+    "422 idempotency_key_reused": _named_as_something_else,
     "429 queue_full": _into_a_full_queue,
     "429 quota_exceeded": _beyond_a_quota,
     "503 no_worker": _strictly,

@@ -303,7 +303,7 @@ def test_what_is_not_there_says_what_it_is_not(client: TestClient, path: str, co
         ("POST", f"/v1/jobs/job_{'0' * 32}/images/0.png", "GET, HEAD"),
         ("GET", f"/v1/jobs/job_{'0' * 32}/cancel", "POST"),
         ("POST", "/v1/models", "GET"),
-        ("POST", "/livez", "GET"),
+        ("POST", "/livez", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_is_told_the_right_one(

@@ -39,6 +39,15 @@ def test_it_tells_what_would_run_and_leaves_nothing(
     assert job["progress"]["steps_total"] == told["cost"]["steps"]
 
 
+def test_one_that_contradicts_itself_queues_nothing(
+    client: TestClient, worker: PlayedWorker, redis: Redis
+) -> None:
+    before = redis.dbsize()
+    response = client.post("/v1/jobs?dry_run=true&dry_run=false", json={})
+    assert pointers(problem(response, 422, "invalid_request")) == ["/dry_run"]
+    assert redis.dbsize() == before
+
+
 @pytest.mark.parametrize(
     ("body", "evaluations"),
     [

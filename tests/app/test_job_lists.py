@@ -97,8 +97,8 @@ def test_a_page_has_twenty_jobs_unless_asked_otherwise(
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ("status=queued", {"b", "c"}),
-        ("status=succeeded&status=queued", {"a", "b", "c"}),
+        ("status=queued", {"b", "c", "d"}),
+        ("status=succeeded&status=queued", {"a", "b", "c", "d"}),
         ("status=failed", set()),
         ("model=tiny", {"a", "b"}),
         ("model=tiny&model=other", {"a", "b", "c"}),
@@ -111,13 +111,15 @@ def test_a_page_has_twenty_jobs_unless_asked_otherwise(
         ("metadata.absent=null", set()),
         ("metadata.a.b=1", {"c"}),
         ("metadata.list=[1,2]", {"c"}),
+        ('metadata.who={"é":["ü"]}', {"d"}),
         ("status=queued&model=tiny&metadata.who=you", {"b"}),
     ],
 )
 def test_filters_must_all_fit_and_of_each_one_value(
     client: TestClient, worker: PlayedWorker, redis: Redis, query: str, found: set[str]
 ) -> None:
-    PlayedWorker(redis, worker.model.model_copy(update={"name": "other"}), name="2nd").announce()
+    for name in ("other", "third"):
+        PlayedWorker(redis, worker.model.model_copy(update={"name": name}), name=name).announce()
     names = {
         submit(client, model="tiny", metadata={"who": "me", "run": 7})["id"]: "a",
         submit(
@@ -126,6 +128,7 @@ def test_filters_must_all_fit_and_of_each_one_value(
             metadata={"who": "you", "run": "7", "flag": True, "nothing": None},
         )["id"]: "b",
         submit(client, model="other", metadata={"who": "me", "a.b": 1, "list": [1, 2]})["id"]: "c",
+        submit(client, model="third", metadata={"who": {"é": ["ü"]}})["id"]: "d",
     }
     worker.finish(next(iter(names)))
     assert {names[job_id] for job_id in ids(listed(client, f"?{query}"))} == found
@@ -165,6 +168,7 @@ def test_a_rare_job_is_found_in_calls_that_each_look_at_a_bounded_number(
         ("status=done", "/status/0"),
         ("model=NO", "/model/0"),
         ("order=asc", "/order"),
+        ("page_size=2&page_size=2", "/page_size"),
         ("metadata=x", "/metadata"),
         ("metadata.=x", "/metadata."),
         ("page_token=", "/page_token"),

@@ -86,7 +86,8 @@ def test_queued_images_are_bounded_and_each_that_is_made_makes_place(
 def test_a_job_larger_than_the_quota_never_fits(
     keyed: TestClient, worker: PlayedWorker, redis: Redis
 ) -> None:
-    problem(submit(keyed, "small", n=6), 429, "quota_exceeded")
+    refused = problem(submit(keyed, "small", n=6), 429, "quota_exceeded")
+    assert "Waiting does not help" in refused["detail"]
     assert nothing_queued(redis)
 
 

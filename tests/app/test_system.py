@@ -110,6 +110,13 @@ def _references(node: Any) -> list[str]:
     return own + _references(list(node.values()))
 
 
+def test_answers_may_have_fields_more_and_requests_may_not(client: TestClient) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    closed = {name for name, each in schemas.items() if each.get("additionalProperties") is False}
+    assert {"JobSubmission", "SamplerChoice", "OutputChoice"} <= closed
+    assert not {"Job", "JobRequest", "Output", "SamplerSpec", "SourceImage", "Image"} & closed
+
+
 def test_every_operation_says_what_it_is(client: TestClient) -> None:
     for name, operation in operations(client.get("/openapi.json").json()):
         assert operation["summary"], name

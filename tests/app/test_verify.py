@@ -124,6 +124,18 @@ def test_a_file_may_travel_in_json(client: TestClient, worker: PlayedWorker) -> 
     assert response.json()["request"]["first_index"] == 7
 
 
+def test_a_file_sent_again_under_the_same_key_is_the_same_job_in_whichever_form(
+    client: TestClient, worker: PlayedWorker
+) -> None:
+    key = {"Idempotency-Key": "k"}
+    first = ask(client, made(), **key)
+    text = base64.b64encode(made()).decode()
+    again = client.post("/v1/verify", json={"image": text}, headers=key)
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (202, "true")
+    assert again.json() == first.json()
+    problem(ask(client, made(seed=43), **key), 422, "idempotency_key_reused")
+
+
 def test_equal_pixels_match(client: TestClient, worker: PlayedWorker) -> None:
     verification = sampled_again(client, worker, made())
     assert (verification["result"], verification["largest_difference"]) == ("match", 0)
@@ -293,6 +305,7 @@ def test_a_file_that_was_not_made_here_is_refused(
         (b"{", 400, "malformed_json", None),
         (b"\xff", 400, "malformed_json", None),
         (b"[" * 100_000, 400, "malformed_json", None),
+        (b'{"image": %s}' % (b"1" * 5000), 400, "malformed_json", None),
         (b"[]", 422, "invalid_request", [""]),
         (b"{}", 422, "invalid_request", ["/image"]),
         (b'{"image": 1}', 422, "invalid_request", ["/image"]),

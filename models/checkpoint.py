@@ -9,6 +9,7 @@ model_card.json                             ours: what it is, data, licence, tra
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
@@ -37,6 +38,7 @@ from models.schedule import NoiseSchedule
 from models.unet import UNet, UNetConfig
 from models.weights import SAFETENSORS, parse_weights, weights_file
 
+log = logging.getLogger(__name__)
 Parsed = TypeVar("Parsed")
 
 
@@ -61,6 +63,7 @@ class Checkpoint:
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a folder in either layout. Raises CheckpointError; nothing is executed."""
     unet_dir, scheduler_dir = _part(folder, "unet"), _part(folder, "scheduler")
+    _tell_of_average(folder)
     if (index := folder / "model_index.json").exists():
         _parse(index, expect_parts)
     config_path = unet_dir / "config.json"
@@ -123,6 +126,18 @@ def _part(folder: Path, name: str) -> Path:
         return folder / name if (folder / name).is_dir() else folder
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be read: {error.strerror}") from error
+
+
+def _tell_of_average(folder: Path) -> None:
+    """diffusers' training leaves both in its own checkpoints; which is wanted, nobody has said."""
+    average = folder / "unet_ema"
+    if average.is_dir():
+        log.warning(
+            "%s: takes unet; averaged weights, which usually draw better, lie beside it: "
+            "copy scheduler_config.json into %s and name that folder",
+            folder,
+            average,
+        )
 
 
 def _load_network(config: UNetConfig, path: Path) -> tuple[UNet, str]:

@@ -36,7 +36,11 @@ FIXED_UNET_OPTIONS: dict[str, Any] = {
 UNET_OPTIONS = {f.name for f in fields(UNetConfig)} - {"attention", "dropout"}
 DOWN_BLOCKS = {"DownBlock2D": False, "AttnDownBlock2D": True}
 UP_BLOCKS = {"UpBlock2D": False, "AttnUpBlock2D": True}
-IGNORED = {"dropout"}  # in training only
+EMA_NOTES = {  # what EMAModel writes beside an average's network: how it was averaged
+    *("decay", "min_decay", "inv_gamma", "power", "use_ema_warmup"),
+    *("optimization_step", "update_after_step"),
+}
+IGNORED = {"dropout"} | EMA_NOTES  # in training only
 KNOWN = FIXED_UNET_OPTIONS.keys() | UNET_OPTIONS | IGNORED | {"down_block_types", "up_block_types"}
 
 
@@ -53,6 +57,7 @@ def expect_outputs(config: UNetConfig, variance: Variance) -> None:
 
 def parse_unet_config(raw: dict[str, Any]) -> UNetConfig:
     """diffusers' config.json -> UNetConfig. Raises CheckpointError naming the key."""
+    raw = _in_our_words(raw)
     expect_values(raw, FIXED_UNET_OPTIONS)
     expect_known(raw, KNOWN)
     attention = _block_flags(raw, "down_block_types", DOWN_BLOCKS)
@@ -113,6 +118,17 @@ def expect_known(raw: dict[str, Any], known: Set[str]) -> None:
     for key in sorted(raw.keys() - known):
         if not key.startswith("_"):
             raise CheckpointError(f"{key}: not known, so it may change the numbers")
+
+
+def _in_our_words(raw: dict[str, Any]) -> dict[str, Any]:
+    """Where diffusers has two words for the same: swish is silu, a square is told by its side."""
+    ours = dict(raw)
+    if raw.get("act_fn") == "swish":
+        ours["act_fn"] = "silu"
+    match raw.get("sample_size"):
+        case [height, width] if height == width:
+            ours["sample_size"] = height
+    return ours
 
 
 def _listed(raw: dict[str, Any], key: str) -> list[Any]:

@@ -5,3 +5,4 @@ import importlib
 from typing import Any
 
 diffusers: Any = importlib.import_module("diffusers")
+training_utils: Any = importlib.import_module("diffusers.training_utils")

@@ -144,7 +144,10 @@ def test_a_folder_from_before_there_were_classes_has_none(folder: Path) -> None:
         ("up_block_types", ["UpBlock2D", "SkipUpBlock2D"]),
         ("up_block_types", ["UpBlock2D", "AttnUpBlock2D"]),  # not the mirror of the way down
         ("sample_size", "8"),
-        ("sample_size", [8, 8]),
+        ("sample_size", [8, 16]),
+        ("sample_size", [8]),
+        ("sample_size", ["8", "8"]),
+        ("sample_size", [True, True]),
         ("sample_size", True),
         ("sample_size", 7),
         ("norm_eps", None),

@@ -1,5 +1,6 @@
 """Ours into diffusers and diffusers' into ours: the same folder, the same numbers."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from models.diffusers_scheduler import SamplingDefaults
 from models.samplers import SamplerName, own_sampler
 from models.schedule import linear_schedule
 from tests.models.folders import SCHEDULER, edit
-from tests.models.peer import diffusers
+from tests.models.peer import diffusers, training_utils
 from tests.models.tiny import tiny_net
 
 # All that is not named here is UNet2DModel's own default, which is not the paper's.
@@ -73,6 +74,39 @@ def test_we_open_a_folder_of_diffusers_and_compute_the_same(tmp_path: Path) -> N
     assert torch.allclose(loaded.net(x, t), theirs(x, t).sample, rtol=0, atol=1e-5)
     assert loaded.defaults == SamplingDefaults("fixed_large", 1.0, 0, True)
     assert loaded.schedule.T == 1000
+
+
+@torch.no_grad()
+def test_averaged_weights_of_diffusers_training_are_told_of_and_load_as_they_say(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    net = diffusers.UNet2DModel(**UNET).eval()
+    average = training_utils.EMAModel(
+        net.parameters(), use_ema_warmup=True, model_cls=type(net), model_config=net.config
+    )
+    net.conv_out.bias += 1
+    diffusers.DDPMPipeline(net, diffusers.DDPMScheduler()).save_pretrained(tmp_path)
+    average.save_pretrained(tmp_path / "unet_ema")
+    x, t = rows(channels=3)
+    assert torch.allclose(load_checkpoint(tmp_path).net(x, t), net(x, t).sample, atol=1e-5)
+    assert caplog.messages == [
+        f"{tmp_path}: takes unet; averaged weights, which usually draw better, lie beside it: "
+        f"copy scheduler_config.json into {tmp_path / 'unet_ema'} and name that folder"
+    ]
+    shutil.copy(tmp_path / SCHEDULER, tmp_path / "unet_ema")
+    averaged = load_checkpoint(tmp_path / "unet_ema").net(x, t)
+    assert torch.allclose(averaged + 1, net(x, t).sample, rtol=0, atol=1e-5)
+    assert len(caplog.messages) == 1
+
+
+@torch.no_grad()
+def test_other_words_for_the_same_network_are_read(tmp_path: Path) -> None:
+    options = UNET | {"act_fn": "swish", "sample_size": (8, 8)}
+    theirs = diffusers.UNet2DModel(**options).eval()
+    diffusers.DDPMPipeline(theirs, diffusers.DDPMScheduler()).save_pretrained(tmp_path)
+    x, t = rows(channels=3)
+    ours = load_checkpoint(tmp_path).net(x, t)
+    assert torch.allclose(ours, theirs(x, t).sample, rtol=0, atol=1e-5)
 
 
 def test_a_ddim_scheduler_of_diffusers_gives_its_own_defaults(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ if is_open(status) then
   if redis.call('HLEN', LEASES) == 0 then
     finish('canceled')
   else
+    need_no_room()
     redis.call('HSET', RECORD, 'status', 'canceling')
     emit('canceling')
   end

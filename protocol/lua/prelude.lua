@@ -34,6 +34,13 @@ local function is_open(status)
   return status == 'queued' or status == 'running'
 end
 
+-- Redis looks for room at a script's first write, and at no other: one that takes none lets the rest
+-- through. For what ends a job or lets go of it: that frees memory, if not at once, and must not have to
+-- wait for some. What takes on more does without, and is refused.
+local function need_no_room()
+  redis.call('HDEL', RECORD, 'no such field')
+end
+
 local function holds(shard, epoch)
   return redis.call('HGET', EPOCHS, shard) == epoch
 end
@@ -92,6 +99,7 @@ end
 
 -- The only place where a job ends: once, with its keys' days counted from here.
 local function finish(status, error)
+  need_no_room()
   local ttl = tonumber(field('ttl_s'))
   local at = now()
   redis.call('HSET', RECORD, 'status', status, 'finished_at', at,

@@ -73,15 +73,14 @@ class ShardQueue:
         if following >= shards_of(n):
             return
         key = Job.key_for(rq_job_id(job_id, following))
-        with self.redis.pipeline(transaction=True) as pipe:
-            try:
-                pipe.watch(key)  # type: ignore[no-untyped-call]
-                if not pipe.exists(key):
-                    pipe.multi()
-                    self._enqueue(job_id, following, pipe)
-                    pipe.execute()
-            except WatchError:  # somebody else has just enqueued it
-                return
+
+        def enqueue_unless_there(pipe: Pipeline) -> None:
+            if not pipe.exists(key):
+                pipe.multi()
+                self._enqueue(job_id, following, pipe)
+
+        # Again where somebody else was faster, for that is also what a lost connection looks like.
+        self.redis.transaction(enqueue_unless_there, key)
 
     def enqueue_lost(self, job_id: str, shards: Iterable[int]) -> None:
         """Enqueue shards that RQ has lost sight of, whatever it has kept of them."""

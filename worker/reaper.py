@@ -91,7 +91,7 @@ class Reaper:
         fresh = [rq_id for rq_id in failed if rq_id not in known][:AT_MOST]
         for rq_id in fresh:
             job_id, _, shard = rq_id.rpartition("-")
-            if shard.isdigit():
+            if shard.isdecimal():  # a ² is a digit, and no number
                 self._store.fail_job(job_id, int(shard), INTERNAL)
         self._given_up[queue.name] = known.intersection(failed).union(fresh)
 

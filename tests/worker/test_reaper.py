@@ -97,3 +97,13 @@ def test_rq_lists_no_shard_for_longer_than_it_keeps_its_record(
     rounds(1)
     for priority in Priority:
         assert redis.zrange(f"rq:{registry}:tiny.{priority}", 0, -1) == [b"job_2-0"]
+
+
+def test_a_failure_of_no_shard_of_ours_stops_no_round(
+    redis: Redis, rounds: Callable[[int], int]
+) -> None:
+    job_id = submit(redis)
+    fail(redis, job_id)
+    redis.zadd("rq:failed:tiny.normal", {f"{job_id}-²": SOON, "of another": SOON})
+    rounds(1)
+    assert record(redis, job_id).status is JobState.FAILED

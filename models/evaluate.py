@@ -30,6 +30,7 @@ from models.evaluation.measure import (
     distances,
     floors,
     histogram,
+    histogram_of_real,
     neighbours,
 )
 from models.evaluation.page import draw_page, markdown
@@ -65,7 +66,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     checkpoint = load_checkpoint(local_folder(args.checkpoint))
     expect_like(checkpoint, train, test)
     expect_enough(args, train, test)
-    known_as = classes_counted(checkpoint, source, split, len(test), args)
+    known_as = classes_known(checkpoint, source, split, len(test), args)
     drawing = Drawing(args.out / "drawn", checkpoint, recipe_of(args))
     pixels, labels = drawn(drawing, args)
     of_real = Kept(extract, args.features, args.device) if args.features else extract
@@ -84,7 +85,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         "extractor": extract.told | {"features": generated.features.values.shape[1]},
         "distances": distances(generated, known, unseen),
         "floors": floors(known, unseen, args.n),
-        **classes_of(generated, labels, extract, drawing.names),
+        **classes_of(generated, labels, extract, drawing.names, unseen, known_as),
         "nearest_in_training_set": near.told,
         **bits_of(checkpoint, test, known_as, args),
     }
@@ -114,17 +115,15 @@ def expect_enough(args: argparse.Namespace, train: Tensor, test: Tensor) -> None
             raise ValueError(f"{name}: {count} images; needs {NEIGHBOURS + 1} at least")
 
 
-def classes_counted(
+def classes_known(
     checkpoint: Checkpoint, source: Path, split: str, images: int, args: argparse.Namespace
 ) -> Tensor | None:
-    """The test images' classes, (images,), where bits/dim are wanted and the model is to be told.
+    """The test images' classes, (images,), where the model is told of classes and the data has them.
 
-    Raises ValueError where bits/dim cannot be had as asked, before any image is drawn.
+    Raises ValueError where they do not fit, or bits/dim cannot be had as asked.
     """
     expect_at_least("--bits-per-dim", args.bits_per_dim, 0)
     expect_timesteps(args.timesteps, checkpoint.schedule.T)
-    if not args.bits_per_dim:
-        return None
     return true_classes(checkpoint, source, split=split, images=images)
 
 
@@ -141,16 +140,23 @@ def drawn(drawing: Drawing, args: argparse.Namespace) -> tuple[Tensor, Tensor | 
 
 
 def classes_of(
-    generated: Images, labels: Tensor | None, extract: Extractor, names: tuple[str, ...]
+    generated: Images,
+    labels: Tensor | None,
+    extract: Extractor,
+    names: tuple[str, ...],
+    unseen: Images,
+    known_as: Tensor | None,
 ) -> dict[str, dict[str, Any]]:
     """What the extractor takes the images for, if it says, and how often it is what was asked.
 
-    The latter where the model's classes, `names`, are the extractor's.
+    The latter where the model's classes, `names`, are the extractor's. Beside them as many `unseen`
+    images, of each class where it is `known_as` what they are.
     """
-    seen = generated.features.classes
-    if seen is None:
+    seen, of_real = generated.features.classes, unseen.features.classes
+    if seen is None or of_real is None:
         return {}
-    found = histogram(seen, extract.classes)
+    found = histogram(seen, extract.classes, asked=labels is not None)
+    found["real"] = histogram_of_real(of_real, extract.classes, len(seen), known_as)
     if labels is not None and names == extract.classes:
         found["as_asked"] = float((seen == labels).double().mean())
     return {"classes": found}

@@ -96,21 +96,48 @@ def floor_of(fid: Literal["fid_train", "fid_test"], found: dict[str, Any]) -> tu
     return found[name], found["images"][name][place]
 
 
-def histogram(classes: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
+def histogram(classes: Tensor, names: tuple[str, ...], *, asked: bool = False) -> dict[str, Any]:
     """Each class's share, and chi squared against equal shares with its p-value.
 
     `least` and `most` are in units of the equal share: 1 is a class that came up as it should.
+    `p` is None where as many of each class were `asked` for: then no class is drawn at random, only
+    mistakes scatter, and chi squared is smaller than the tables say.
     """
+    found = _against_equal_shares(classes, names)
+    freedom = torch.tensor((len(names) - 1) / 2.0, dtype=torch.float64)
+    half = torch.tensor(found["chi_squared"] / 2.0, dtype=torch.float64)
+    return found | {"p": None if asked else float(torch.special.gammaincc(freedom, half))}
+
+
+def histogram_of_real(
+    classes: Tensor, names: tuple[str, ...], n: int, labels: Tensor | None
+) -> dict[str, Any]:
+    """What n real images get in place of a model's: the floor of `histogram`.
+
+    `classes` (N,) is what they are taken for. Where `labels` (N,) say what they are, classes take
+    turns, as in images that were asked for by class; else the first n count.
+    """
+    some = classes[:n] if labels is None else classes[in_turns(labels)[:n]]
+    found = _against_equal_shares(some, names)
+    return {"images": len(some), "by_class": labels is not None} | found
+
+
+def in_turns(labels: Tensor) -> Tensor:
+    """(N,) the places of `labels` in an order in which classes take turns, as far as they reach."""
+    by_class, counts = labels.argsort(stable=True), labels.bincount()
+    begins = counts.cumsum(0) - counts  # of each class, in `by_class`
+    turns = torch.arange(len(labels)) - begins[labels[by_class]]
+    return by_class[turns.argsort(stable=True)]
+
+
+def _against_equal_shares(classes: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
     counts = torch.bincount(classes, minlength=len(names)).double()
     expected = len(classes) / len(names)
-    chi_squared = ((counts - expected) ** 2 / expected).sum()
-    freedom = torch.tensor((len(names) - 1) / 2.0, dtype=torch.float64)
     return {
         "shares": dict(zip(names, (counts / len(classes)).tolist(), strict=True)),
         "least": float(counts.min() / expected),
         "most": float(counts.max() / expected),
-        "chi_squared": float(chi_squared),
-        "p": float(torch.special.gammaincc(freedom, chi_squared / 2.0)),
+        "chi_squared": float(((counts - expected) ** 2 / expected).sum()),
     }
 
 

@@ -16,7 +16,8 @@ from models.bits_per_dim import likelihood
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.data import load_images, load_labels
 from models.evaluate import main
-from models.evaluation.classifier import Kind, accuracy, load_classifier
+from models.evaluation.classifier import Kind, accuracy, classify, load_classifier
+from models.evaluation.measure import histogram
 from models.evaluation.page import fids
 from models.fair_order import shuffled
 from models.plan import REVISION
@@ -91,6 +92,10 @@ def test_a_run_leaves_report_page_and_images(
     assert report["distances"]["fid_test"] > report["floors"]["fid_train_against_n_test"]
     assert sum(report["classes"]["shares"].values()) == pytest.approx(1.0)
     assert "as_asked" not in report["classes"]
+    real = report["classes"]["real"]
+    assert (real["images"], real["by_class"]) == (24, False)
+    assert sum(real["shares"].values()) == pytest.approx(1.0)
+    assert isinstance(report["classes"]["p"], float)
     assert "bits_per_dim" not in report
     assert load_images(evaluation.out / "images.npz").shape == (24, 1, 8, 8)
     provenance = accuracy_score.provenance(evaluation.out / "images.npz")
@@ -107,6 +112,7 @@ def test_a_run_leaves_report_page_and_images(
     floor = report["floors"]["fid_n_train_against_test"]
     assert f"| fid n train against test | {floor:.4g} (24 against 60 images) |" in told
     assert f"(24 real ones {floor:.2g})" in fids(report)
+    assert f"chi_squared {real['chi_squared']:.4g}" in told
 
 
 def test_floors_of_fewer_images_than_were_drawn_say_so(
@@ -201,6 +207,24 @@ def test_images_by_class_carry_their_labels_and_are_judged_by_them(
     judge = load_classifier(Path(evaluation.arguments["extractor"])).net
     share = accuracy(judge, load_images(evaluation.out / "images.npz"), labels)
     assert evaluation.report["classes"]["as_asked"] == share
+    assert evaluation.report["classes"]["p"] is None
+    assert not evaluation.report["classes"]["real"]["by_class"], "no labels to take them by"
+
+
+def test_images_by_class_stand_beside_as_many_real_ones_of_each(
+    evaluation: Evaluation, tmp_path: Path, garments: Tensor
+) -> None:
+    labels = np.repeat([0, 1, 2], [40, 12, 8])
+    np.savez(tmp_path / "test.npz", images=garments[200:260].numpy(), labels=labels)
+    assert evaluation.run(by_class(tmp_path / "kinds", KINDS)) == 0
+    judge = load_classifier(Path(evaluation.arguments["extractor"])).net
+    chosen = np.concatenate(
+        [np.flatnonzero(shuffled(torch.tensor(labels)) == k)[:8] for k in range(3)]
+    )
+    seen = classify(judge, shuffled(garments[200:260])[chosen])[1]
+    real = evaluation.report["classes"]["real"]
+    assert real["shares"] == histogram(seen, KINDS)["shares"]
+    assert (real["images"], real["by_class"]) == (24, True)
 
 
 def test_an_extractor_of_other_classes_is_no_judge_of_labels(

@@ -12,6 +12,8 @@ from models.evaluation.measure import (
     floor_of,
     floors,
     histogram,
+    histogram_of_real,
+    in_turns,
     neighbours,
 )
 
@@ -97,6 +99,35 @@ def test_a_class_that_never_comes_up_is_seen() -> None:
     assert found["shares"]["d"] == found["least"] == 0.0
     assert found["most"] == pytest.approx(4 / 3)
     assert found["p"] < 1e-10
+
+
+def test_there_is_no_p_where_as_many_of_each_class_were_asked_for() -> None:
+    """Not drawn at random, so chi squared is not distributed as if: only mistakes scatter."""
+    seen = torch.arange(400) % 4
+    seen[:30] = 1
+    drawn, asked = histogram(seen, NAMES), histogram(seen, NAMES, asked=True)
+    assert 0.0 < drawn["p"] < 1.0
+    assert asked == drawn | {"p": None}
+
+
+def test_classes_that_take_turns_come_equally_often_as_far_as_they_reach() -> None:
+    labels = torch.tensor([2, 2, 2, 0, 0, 1, 2, 0])
+    assert labels[in_turns(labels)].tolist() == [0, 1, 2, 0, 2, 0, 2, 2]
+    assert in_turns(labels).tolist() == [3, 5, 0, 4, 1, 7, 2, 6]
+
+
+def test_real_images_are_counted_as_those_they_stand_beside() -> None:
+    dice = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (2000,), generator=dice)
+    seen = torch.where(torch.rand(2000, generator=dice) < 0.1, 3, labels)  # mistaken, some
+    by_chance, in_turn = (histogram_of_real(seen, NAMES, 200, known) for known in (None, labels))
+    assert by_chance["shares"] == histogram(seen[:200], NAMES)["shares"]
+    assert in_turn["shares"] == histogram(seen[in_turns(labels)[:200]], NAMES)["shares"]
+    assert by_chance["images"] == in_turn["images"] == 200
+    assert (by_chance["by_class"], in_turn["by_class"]) == (False, True)
+    assert in_turn["most"] < 1.6
+    assert "p" not in by_chance
+    assert histogram_of_real(seen, NAMES, 5000, None)["images"] == 2000
 
 
 def random_pixels(rows: int, seed: int) -> Tensor:

@@ -5,9 +5,7 @@ Their labels, where there are any, as one int64 tensor (N,).
 
 import gzip
 import hashlib
-import logging
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.image_file import SUFFIXES, Header, Pixels, UnreadableImage, read_header, read_into
+from models.image_file import Pixels
+from models.image_folder import DataError as DataError  # what all of this raises
+from models.image_folder import (
+    expect_class_folders,
+    has_class_folders,
+    read_folder,
+    read_labelled_folder,
+)
 
-log = logging.getLogger(__name__)
 IDX_UINT8 = 0x08
-ODD_NAMED = 3  # files of another size than most that an error names
-
-
-class DataError(ValueError):
-    """What was given cannot be read as training images; the message says what and where."""
 
 
 def load_images(source: Path, *, split: str = "train") -> Tensor:
@@ -42,31 +41,46 @@ def load_images(source: Path, *, split: str = "train") -> Tensor:
         return _from_npz(source)
     if source.is_file():
         return _as_nchw(read_idx(source), source)
-    for name in (f"{split}-images-idx3-ubyte.gz", f"{split}-images-idx3-ubyte"):
-        if (source / name).exists():
-            return _as_nchw(read_idx(source / name), source / name)
-    return _from_folder(source)
+    if idx := _idx_file(source, f"{split}-images-idx3-ubyte"):
+        return _as_nchw(read_idx(idx), idx)
+    return read_folder(source)[0]
 
 
 def load_labels(source: Path, *, split: str = "train") -> Tensor:
     """The class of each image of `load_images`, int64 (N,), 0 the first.
 
     The array named `labels` of an .npz file, or `{split}-labels-idx1-ubyte[.gz]` of a folder of IDX
-    files. Raises DataError.
+    files; of a folder of images, the sub-folder that each lies in, sorted by name. Which images can
+    be read, only reading tells: `load_labelled` does it once for both. Raises DataError.
     """
     if source.suffix == ".npz":
         with _opened(source) as archive:
             if "labels" not in archive.files:
                 raise DataError(f"{source}: has no array named labels")
             return _as_labels(archive["labels"], source)
-    for name in (f"{split}-labels-idx1-ubyte.gz", f"{split}-labels-idx1-ubyte"):
-        if (source / name).exists():
-            return _as_labels(read_idx(source / name), source / name)
-    raise DataError(f"{source}: has no labels; an .npz file or a folder of IDX files can have them")
+    if idx := _idx_file(source, f"{split}-labels-idx1-ubyte"):
+        return _as_labels(read_idx(idx), idx)
+    if _has_class_folders(source, split):
+        return read_labelled_folder(source)[1]
+    raise DataError(
+        f"{source}: has no labels; an .npz file, a folder of IDX files or one of a sub-folder for "
+        "each class can have them"
+    )
+
+
+def load_labelled(source: Path, *, split: str = "train", classes: int) -> tuple[Tensor, Tensor]:
+    """`load_images` and `labels_of`, of folders of images in one reading. Raises DataError."""
+    if _has_class_folders(source, split):
+        expect_class_folders(source, classes)
+        return read_labelled_folder(source)
+    images = load_images(source, split=split)
+    return images, labels_of(source, split=split, images=len(images), classes=classes)
 
 
 def labels_of(source: Path, *, split: str = "train", images: int, classes: int) -> Tensor:
     """`load_labels` of so many images of so many classes. Raises DataError for any others."""
+    if _has_class_folders(source, split):
+        expect_class_folders(source, classes)
     labels = load_labels(source, split=split)
     if len(labels) != images:
         raise DataError(f"{source}: {len(labels)} labels for {images} images")
@@ -154,66 +168,13 @@ def _as_labels(array: np.ndarray[tuple[int, ...], np.dtype[Any]], source: Path) 
     return torch.from_numpy(array.astype(np.int64))
 
 
-def _from_folder(folder: Path) -> Tensor:
-    """Headers first, then each image's pixels into their place: memory holds them once."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    headers = _headers(paths)
-    _refuse_several_sizes(folder, headers)
-    if not headers or not len(images := _pixels(headers)):
-        raise DataError(f"{folder}: no images that can be read, no IDX files")
-    if len(images) < len(paths):
-        log.warning("%s: %d of %d images skipped", folder, len(paths) - len(images), len(paths))
-    return torch.from_numpy(images)
+def _idx_file(folder: Path, name: str) -> Path | None:
+    gzipped = folder / f"{name}.gz"
+    return next((path for path in (gzipped, folder / name) if path.exists()), None)
 
 
-def _headers(paths: list[Path]) -> dict[Path, Header]:
-    headers = {}
-    for path in paths:
-        with _skipped_if_broken(path):
-            headers[path] = read_header(path)
-    return headers
-
-
-def _refuse_several_sizes(folder: Path, headers: dict[Path, Header]) -> None:
-    """Raises DataError, which names the first files that are not of the most frequent size."""
-    sizes = Counter(header.size for header in headers.values())
-    if len(sizes) < 2:
-        return
-    usual, count = sizes.most_common(1)[0]
-    odd = [(path, header.size) for path, header in headers.items() if header.size != usual]
-    named = ", ".join(f"{path.relative_to(folder)} ({_by(size)})" for path, size in odd[:ODD_NAMED])
-    more = f" and {len(odd) - ODD_NAMED} more" if len(odd) > ODD_NAMED else ""
-    raise DataError(
-        f"{folder}: images of several sizes: {count} of {len(headers)} are {_by(usual)}"
-        f" (width x height), but not {named}{more}; resize or remove those"
-    )
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
-
-
-def _pixels(headers: dict[Path, Header]) -> Pixels:
-    """Of files of one size: (N, 1, H, W) where all are grey, else (N, 3, H, W)."""
-    channels = 1 if all(header.is_grey for header in headers.values()) else 3
-    width, height = next(iter(headers.values())).size
-    images = np.empty((len(headers), channels, height, width), np.uint8)
-    read: list[Header] = []
-    for path, header in headers.items():
-        with _skipped_if_broken(path):
-            read_into(images[len(read)], path)
-            read.append(header)
-    if channels == 3 and all(header.is_grey for header in read):  # the coloured ones were broken
-        return np.ascontiguousarray(images[: len(read), :1])
-    return images[: len(read)]
-
-
-@contextmanager
-def _skipped_if_broken(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except UnreadableImage as error:
-        log.warning("%s: skipped, not a readable image: %s", path, error)
+def _has_class_folders(source: Path, split: str) -> bool:
+    return has_class_folders(source) and _idx_file(source, f"{split}-images-idx3-ubyte") is None
 
 
 def _as_nchw(array: Pixels, source: Path) -> Tensor:

@@ -16,7 +16,7 @@ from rich.logging import RichHandler
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint
-from models.data import DataError, digest_of, labels_of, load_images
+from models.data import DataError, digest_of, load_images, load_labelled
 from models.fine_tuning import begin_with
 from models.hub import local_folder
 from models.objective import prior_bits
@@ -72,10 +72,7 @@ def prepared(config: TrainConfig, args: argparse.Namespace) -> Prepared:
     """
     device, name = device_of(args.device), Path(args.config).stem
     source = args.data or Path(config.data)
-    images = _images(source, config)
-    labels = None
-    if config.labels:
-        labels = labels_of(source, images=len(images), classes=len(config.labels))
+    images, labels = _data(source, config)
     run = Run(args.out or Path("runs") / name, name, digest_of(images, labels))
     trainer = Trainer(config, device, compiled=args.compile, processes=join(device))
     run.resume(trainer)
@@ -121,14 +118,18 @@ def intervals(
     )
 
 
-def _images(source: Path, config: TrainConfig) -> Tensor:
-    """The training images. Raises DataError where they do not fit the run."""
-    images, wanted = load_images(source), config.network.image_shape
+def _data(source: Path, config: TrainConfig) -> tuple[Tensor, Tensor | None]:
+    """The training images, and labels if it is by class. Raises DataError where they do not fit."""
+    labels, wanted = None, config.network.image_shape
+    if config.labels:
+        images, labels = load_labelled(source, classes=len(config.labels))
+    else:
+        images = load_images(source)
     if tuple(images.shape[1:]) != wanted:
         raise DataError(f"{source}: images are {tuple(images.shape[1:])}, network wants {wanted}")
     if len(images) < config.optimiser.batch:
         raise DataError(f"{source}: {len(images)} images; batch: {config.optimiser.batch} is more")
-    return images
+    return images, labels
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.arguments import expect_device
-from models.data import held_out, labels_of, load_images
+from models.data import held_out, load_labelled
 from models.evaluation.classifier import (
     BATCH,
     Classifier,
@@ -44,8 +44,9 @@ def main(argv: list[str] | None = None) -> int:
         if not config.labels:
             raise ValueError(f"{args.config}: labels: a classifier needs them; name the classes")
         source = args.data or Path(config.data)
-        train = _labelled(source, "train", config.labels)
-        test = _labelled(*held_out(source, args.test), config.labels)
+        held_from, split = held_out(source, args.test)
+        train = load_labelled(source, classes=len(config.labels))
+        test = load_labelled(held_from, split=split, classes=len(config.labels))
         kind = Kind(train[0].shape[1], config.labels)
         net = fitted(*train, kind, epochs=args.epochs, seed=args.seed, device=args.device)
     except ValueError as error:
@@ -76,11 +77,6 @@ def fitted(
     run = train_classifier(images, labels, kind, steps=steps, seed=seed, device=device)
     *_, (net, _loss) = tracked(run, "classifier", total=steps)
     return net
-
-
-def _labelled(source: Path, split: str, labels: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    images = load_images(source, split=split)
-    return images, labels_of(source, split=split, images=len(images), classes=len(labels))
 
 
 if __name__ == "__main__":

@@ -102,8 +102,13 @@ class BatchWorker(LeasedWorker):
         self.service = WorkerService(
             self.name, self.connection, self.queues, model, grace_s=grace_s
         )
-        tidy, fault = self.service.tidy, self.service.fault
-        self._heart = Heartbeat(self._beat, tidy, fault=fault, tidy_every_s=REAP_EVERY_S)
+        self._heart = Heartbeat(
+            self._beat,
+            self.service.tidy,
+            report=self.service.report,
+            fault=self.service.fault,
+            tidy_every_s=REAP_EVERY_S,
+        )
 
     def load(self, settings: WorkerSettings) -> ResidentModel:
         """The model to serve, on a GPU of our own where there are any. Raises CannotStart."""
@@ -205,10 +210,10 @@ class BatchWorker(LeasedWorker):
         return outcome.value
 
     def _beat(self) -> None:
-        """Renew the leases, drop what has lost its own, and report."""
+        """Renew the leases, drop what has lost its own, and say that we live."""
         for execution_id in self.renew_leases():
             self.service.shards.drop(execution_id)
-        self.service.report()
+        self.service.heartbeat()
 
     # -- stopping -------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
-"""A worker's clock: it says every second that we live, and every few seconds tidies up.
+"""A worker's clock: every second it renews leases, and reports; every few seconds it tidies up.
 
-On two threads: leases run out in seconds, and to put back what others have left may take longer.
+Each on a thread of its own: leases run out in seconds, and to report of every shard, or to put back
+what others have left, may take longer.
 """
 
 import threading
@@ -15,24 +16,29 @@ AFTER_TROUBLE_S = 5.0
 
 
 class Heartbeat:
-    """Calls `beat` and `tidy`, and `fault` where they raise more than Redis's passing trouble."""
+    """Calls `beat`, `report` and `tidy`, and `fault` where they raise more than passing trouble.
+
+    `beat` renews what runs out: the others count on it, and it waits for neither.
+    """
 
     def __init__(
         self,
         beat: Callable[[], None],
         tidy: Callable[[], None],
         *,
+        report: Callable[[], None],
         fault: Callable[[], None],
         beat_every_s: float = BEAT_EVERY_S,
         tidy_every_s: float,
     ) -> None:
-        self._beat, self._tidy, self._fault = beat, tidy, fault
+        self._beat, self._report, self._tidy, self._fault = beat, report, tidy, fault
         self._told = threading.Event()
         self._beaten_at = self._tidy_from = 0.0
         self._threads = [
             threading.Thread(target=self._repeat, args=repeated, name=name, daemon=True)
             for name, *repeated in (
                 ("heartbeat", beat_every_s, self._beat_once),
+                ("report", beat_every_s, self._report_once),
                 ("tidy", tidy_every_s, self._tidy_once),
             )
         ]
@@ -68,6 +74,10 @@ class Heartbeat:
             # Leases may have run out that nobody could renew: let their holders speak first.
             self._tidy_from = now + AFTER_TROUBLE_S
         self._beaten_at = now
+
+    def _report_once(self) -> None:
+        with passing_trouble("nothing reported while Redis is in trouble"):
+            self._report()
 
     def _tidy_once(self) -> None:
         """Unless our own leases are not renewed either: then it is no time to judge by leases."""

@@ -54,10 +54,10 @@ class WorkerService:
         """Begin to step, and tell the world."""
         self.engine.start()
         self.registry.publish(self.model.info())
-        self.report()
+        self.heartbeat()
 
-    def report(self) -> None:
-        """A heartbeat to the registry, and each shard's progress."""
+    def heartbeat(self) -> None:
+        """Tell the registry that we live, and how busy we are."""
         self.registry.heartbeat(
             WorkerInfo(
                 name=self.name,
@@ -75,6 +75,9 @@ class WorkerService:
                 counters={**self.engine.counters, **step_times(self.engine)},
             )
         )
+
+    def report(self) -> None:
+        """Tell each shard's progress, and what was counted."""
         self.shards.report()
         self._tell()
 

@@ -11,6 +11,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from protocol import keys
+from protocol.job_store import JobStore
 from protocol.messages import SamplerSpec
 from protocol.registry import Registry
 from protocol.states import JobState
@@ -45,6 +46,20 @@ def test_a_full_redis_is_waited_out_by_the_same_process(
     assert _good_until(redis) > beats, "it still speaks"
     after = submit(redis)
     _succeeds(redis, after)
+
+
+def test_a_running_job_can_be_canceled_while_redis_is_full(
+    redis: Redis, workers: Workers, tiny_model: Path
+) -> None:
+    """Its worker hears of it, though its heartbeats are refused."""
+    workers.start(tiny_model)
+    canceled, kept = (submit(redis, n=32, sampler=LONG) for _ in range(2))
+    until(lambda: record(redis, canceled).first_step_at and record(redis, kept).first_step_at)
+    redis.config_set("maxmemory", "1")
+    assert JobStore(redis).cancel(canceled) is JobState.RUNNING
+    until(lambda: record(redis, canceled).status is JobState.CANCELED)
+    redis.config_set("maxmemory", "0")
+    _succeeds(redis, kept)
 
 
 def _good_until(redis: Redis) -> float:

@@ -16,9 +16,15 @@ OFTEN_S = 0.01
 
 @contextmanager
 def beating(
-    *, beat: Callable[[], None], tidy: Callable[[], None], fault: Callable[[], None]
+    *,
+    beat: Callable[[], None],
+    report: Callable[[], None] = lambda: None,
+    tidy: Callable[[], None] = lambda: None,
+    fault: Callable[[], None],
 ) -> Iterator[Heartbeat]:
-    heart = Heartbeat(beat, tidy, fault=fault, beat_every_s=OFTEN_S, tidy_every_s=OFTEN_S)
+    heart = Heartbeat(
+        beat, tidy, report=report, fault=fault, beat_every_s=OFTEN_S, tidy_every_s=OFTEN_S
+    )
     heart.start()
     yield heart
     heart.stop(patience_s=10)
@@ -43,14 +49,15 @@ def _never() -> None:
     raise AssertionError("there was no fault")
 
 
-def test_it_beats_on_while_somebody_tidies_up() -> None:
+@pytest.mark.parametrize("slow", ["report", "tidy"])
+def test_it_beats_on_while_something_else_takes_its_time(slow: str) -> None:
     beats, begun, ended = Calls(), threading.Event(), threading.Event()
 
-    def tidy() -> None:
+    def take_time() -> None:
         begun.set()
         assert ended.wait(timeout=30)
 
-    with beating(beat=beats, tidy=tidy, fault=_never):
+    with beating(beat=beats, fault=_never, **{slow: take_time}):
         assert begun.wait(timeout=30)
         beats.go_on()
         ended.set()
@@ -99,7 +106,7 @@ def _stands_still(calls: Calls) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("broken", ["beat", "tidy"])
+@pytest.mark.parametrize("broken", ["beat", "report", "tidy"])
 def test_what_is_no_trouble_of_redis_is_a_fault(broken: str) -> None:
     def bug() -> None:
         raise KeyError("a bug")

@@ -101,7 +101,26 @@ def _covered(points: Tensor, manifold: Tensor) -> float:
     return float(torch.cat(inside).double().mean())
 
 
-def nearest(points: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each point (N, D): the distance to the nearest of `among`, and which that is."""
-    found = [torch.cdist(part, among).min(dim=1) for part in torch.split(points, ROWS)]
-    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+def nearest(points: Tensor, among: Tensor, *, at_a_time: int = 2**26) -> tuple[Tensor, Tensor]:
+    """Of each point (N, ...): the distance to the nearest of `among`, and which that is.
+
+    Either may be uint8; floats are made of a part alone, of so many numbers of `among`.
+    """
+    rows = max(1, at_a_time // among[0].numel())
+    found = [_nearest(_floats(part), among, rows) for part in torch.split(points, ROWS)]
+    distances, places = zip(*found, strict=True)
+    return torch.cat(distances), torch.cat(places)
+
+
+def _nearest(points: Tensor, among: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    least, places = points.new_full((len(points),), torch.inf), torch.zeros(len(points)).long()
+    for begin in range(0, len(among), rows):
+        part = _floats(among[begin : begin + rows])
+        distance, place = torch.cdist(points, part).min(dim=1)
+        places = torch.where(distance < least, begin + place, places)
+        least = torch.minimum(distance, least)
+    return least, places
+
+
+def _floats(rows: Tensor) -> Tensor:
+    return rows.flatten(1) if rows.is_floating_point() else rows.flatten(1).float()

@@ -17,6 +17,7 @@ from models.evaluation.distances import (
 )
 from models.evaluation.extractor import Features
 
+WHITE = 255.0  # of uint8, where distances are told with white as 1
 CLOSE = 0.01  # the share of test images that lie as close to a training image as "copied" begins
 
 
@@ -164,6 +165,6 @@ class Neighbours:
 
 def neighbours(generated: Tensor, train: Tensor, test: Tensor) -> Neighbours:
     """Nearest training images of generated and of test images, by their pixels."""
-    flat = [pixels.flatten(1).float() / 255.0 for pixels in (generated, train, test)]
-    of_generated, places = nearest(flat[0], flat[1])
-    return Neighbours(of_generated, nearest(flat[2], flat[1])[0], places)
+    of_generated, places = nearest(generated, train)
+    of_test, _ = nearest(test, train)
+    return Neighbours(of_generated / WHITE, of_test / WHITE, places)

@@ -1,11 +1,13 @@
 """Distances between sets of features, against what is known by other ways."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from models.evaluation.distances import (
     frechet_distance,
@@ -166,3 +168,28 @@ def test_the_nearest_of_many_is_found_across_parts() -> None:
     assert distances.tolist() == pytest.approx([1e-3 * math.sqrt(5)] * 3, rel=1e-4)
     everything, _ = nearest(among, points)  # more points than are taken at a time
     assert len(everything) == 700
+
+
+class Largest(TorchFunctionMode):
+    """Bytes of the largest tensor of floats that is made meanwhile."""
+
+    bytes = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, Tensor) and out.is_floating_point():
+            self.bytes = max(self.bytes, out.nbytes)
+        return out
+
+
+def test_the_nearest_of_many_images_is_found_without_a_copy_of_them_all_in_floats() -> None:
+    dice = torch.Generator().manual_seed(0)
+    among = torch.randint(0, 256, (3000, 3, 20, 20), generator=dice, dtype=torch.uint8)
+    points = torch.cat([among[[2999, 7]], 255 - among[:198]])
+    with Largest() as largest:
+        found, places = nearest(points, among, at_a_time=200 * 1200)
+    assert largest.bytes < 4 * among.numel() / 10
+    assert places[:2].tolist() == [2999, 7]
+    whole = torch.cdist(points.flatten(1).double(), among.flatten(1).double()).min(dim=1)
+    assert torch.equal(places, whole.indices)
+    assert torch.allclose(found[2:].double(), whole.values[2:], rtol=1e-5)

@@ -1,5 +1,6 @@
 """Features of real images are looked for once, and never found where anything was otherwise."""
 
+import tracemalloc
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +70,24 @@ def test_anything_else_is_looked_at_anew(
     found = Kept(other, tmp_path, device)(images)
     assert other.asked == 1
     assert same(found, Counts()(images))
+
+
+class Means(Counts):
+    """One feature an image."""
+
+    def __call__(self, pixels: Tensor) -> Features:
+        return Features(pixels.flatten(1).double().mean(dim=1, keepdim=True))
+
+
+def test_images_are_not_copied_to_know_them_again(tmp_path: Path) -> None:
+    images = torch.zeros(400, 3, 64, 64, dtype=torch.uint8)
+    tracemalloc.start()  # of Python and NumPy; torch's own is not counted
+    try:
+        Kept(Means(), tmp_path, "cpu")(images)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < images.nbytes / 2
 
 
 @pytest.mark.parametrize("length", [0, 10, 500])

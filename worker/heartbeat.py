@@ -7,12 +7,37 @@ what others have left, may take longer.
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
 
 from protocol.trouble import passing_trouble
 
 BEAT_EVERY_S = 1.0
 LATE_S = 8.0  # a beat after so long finds its leases, of ten seconds, all but over
+APART_S = 2.0  # between two clocks, since the last beat: a correction may be a second
 AFTER_TROUBLE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """By two clocks: leases are dated by the wall's, which is set, and runs on in a suspend."""
+
+    wall_s: float
+    steady_s: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """As this host has it."""
+        return cls(time.time(), time.monotonic())
+
+
+def may_judge(beaten: Moment, now: Moment) -> bool:
+    """Whether whoever beat last at `beaten` can tell by now whose leases have run out.
+
+    Late, or by a clock that has jumped meanwhile, its own would be the first.
+    """
+    wall_s, steady_s = now.wall_s - beaten.wall_s, now.steady_s - beaten.steady_s
+    return steady_s <= LATE_S and abs(wall_s - steady_s) <= APART_S
 
 
 class Heartbeat:
@@ -33,7 +58,7 @@ class Heartbeat:
     ) -> None:
         self._beat, self._report, self._tidy, self._fault = beat, report, tidy, fault
         self._told = threading.Event()
-        self._beaten_at = self._tidy_from = 0.0
+        self._beaten, self._tidy_from_s = Moment.now(), 0.0
         self._threads = [
             threading.Thread(target=self._repeat, args=repeated, name=name, daemon=True)
             for name, *repeated in (
@@ -45,7 +70,7 @@ class Heartbeat:
 
     def start(self) -> None:
         """The first of each comes when its pause is over."""
-        self._beaten_at = time.monotonic()
+        self._beaten = Moment.now()
         for thread in self._threads:
             thread.start()
 
@@ -69,11 +94,11 @@ class Heartbeat:
         with passing_trouble("no heartbeat while Redis is in trouble"):
             self._beat()
             heard = True
-        now = time.monotonic()
-        if not heard or now - self._beaten_at > LATE_S:
+        now = Moment.now()
+        if not heard or not may_judge(self._beaten, now):
             # Leases may have run out that nobody could renew: let their holders speak first.
-            self._tidy_from = now + AFTER_TROUBLE_S
-        self._beaten_at = now
+            self._tidy_from_s = now.steady_s + AFTER_TROUBLE_S
+        self._beaten = now
 
     def _report_once(self) -> None:
         with passing_trouble("nothing reported while Redis is in trouble"):
@@ -81,7 +106,7 @@ class Heartbeat:
 
     def _tidy_once(self) -> None:
         """Unless our own leases are not renewed either: then it is no time to judge by leases."""
-        now = time.monotonic()
-        if now >= self._tidy_from and now - self._beaten_at <= LATE_S:
+        now = Moment.now()
+        if now.steady_s >= self._tidy_from_s and may_judge(self._beaten, now):
             with passing_trouble("nothing tidied up while Redis is in trouble"):
                 self._tidy()

@@ -1,6 +1,7 @@
 """Leases are renewed whatever else takes its time."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ from redis.exceptions import ConnectionError
 
 from tests.conftest import until
 from worker import heartbeat
-from worker.heartbeat import Heartbeat
+from worker.heartbeat import LATE_S, Heartbeat, Moment, may_judge
 
 OFTEN_S = 0.01
 
@@ -98,6 +99,37 @@ def test_nobody_tidies_up_while_a_beat_is_late(monkeypatch: pytest.MonkeyPatch) 
         until(lambda: _stands_still(tidied))
         thawed.set()
         tidied.go_on()
+
+
+def test_nobody_tidies_up_where_the_wall_clock_has_jumped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a suspend or a correction: leases are dated by it, so our own look run out."""
+    monkeypatch.setattr(heartbeat, "AFTER_TROUBLE_S", 1.0)
+    tidied, wall_clock = Calls(), time.time
+    with beating(beat=Calls(), tidy=tidied, fault=_never):
+        tidied.go_on()
+        monkeypatch.setattr(time, "time", lambda: wall_clock() + 60.0)
+        until(lambda: _stands_still(tidied), timeout_s=5.0)
+        tidied.go_on()
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "steady_s", "trusted"),
+    [
+        (1.0, 1.0, True),
+        (2.5, 1.0, True),
+        (LATE_S + 1.0, LATE_S + 1.0, False),
+        (12.0, 1.0, False),
+        (-10.0, 1.0, False),
+        (60.0, 0.0, False),
+    ],
+    ids=["on time", "corrected a little", "late", "set forward", "set back", "suspended"],
+)
+def test_leases_are_judged_by_who_beats_on_time_by_clocks_that_agree(
+    wall_s: float, steady_s: float, trusted: bool
+) -> None:
+    beaten = Moment(wall_s=1e9, steady_s=500.0)
+    now = Moment(wall_s=1e9 + wall_s, steady_s=500.0 + steady_s)
+    assert may_judge(beaten, now) is trusted
 
 
 def _stands_still(calls: Calls) -> bool:

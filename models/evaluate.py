@@ -22,7 +22,7 @@ from models.checkpoint import Checkpoint, load_checkpoint
 from models.data import DataError, held_out, load_images
 from models.evaluation.distances import NEIGHBOURS
 from models.evaluation.drawing import Drawing, Recipe
-from models.evaluation.extractor import Extractor, extractor_at
+from models.evaluation.extractor import Extractor, expect_features, extractor_at
 from models.evaluation.kept import Kept
 from models.evaluation.measure import (
     Images,
@@ -66,6 +66,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     checkpoint = load_checkpoint(local_folder(args.checkpoint))
     expect_like(checkpoint, train, test)
     expect_enough(args, train, test)
+    expect_features(extract, test)
     known_as = classes_known(checkpoint, source, split, len(test), args)
     drawing = Drawing(args.out / "drawn", checkpoint, recipe_of(args))
     pixels, labels = drawn(drawing, args)
@@ -118,7 +119,7 @@ def expect_enough(args: argparse.Namespace, train: Tensor, test: Tensor) -> None
 def classes_known(
     checkpoint: Checkpoint, source: Path, split: str, images: int, args: argparse.Namespace
 ) -> Tensor | None:
-    """The test images' classes, (images,), where the model is told of classes and the data has them.
+    """The test images' classes, (images,), where the model knows such and the data has them.
 
     Raises ValueError where they do not fit, or bits/dim cannot be had as asked.
     """

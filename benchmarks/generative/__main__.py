@@ -29,7 +29,7 @@ from models.checkpoint import load_checkpoint
 from models.data import DataError, held_out, load_images
 from models.evaluate import CLASSIFIER
 from models.evaluation.distances import NEIGHBOURS
-from models.evaluation.extractor import Extractor, extractor_at
+from models.evaluation.extractor import Extractor, expect_features, extractor_at
 from models.evaluation.measure import Images, distances, floors, histogram
 from models.fair_order import shuffled
 from models.plan import REVISION
@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     train_pixels = load_images(args.data)
     test_pixels = shuffled(load_images(source, split=split))
     shape = _shape(train_pixels, test_pixels, args.n)
+    expect_features(extract, test_pixels)
     contestants = {name: contestant_of(name, shape, args) for name in NAMES}
     shipped = shipped_of(shape, args)
     settle(args, shape)

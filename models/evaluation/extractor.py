@@ -54,6 +54,11 @@ def extractor_at(path: Path, *, device: str = "cpu") -> Extractor:
     return ByScript(path, device)
 
 
+def expect_features(extract: Extractor, pixels: Tensor) -> None:
+    """Raises ClassifierError where it cannot look at such images: at two, to know it early."""
+    extract(pixels[:2])
+
+
 class ByClassifier:
     """The 64 features before a classifier's last layer, and its verdict."""
 
@@ -100,14 +105,19 @@ class ByScript:
         """Raises ClassifierError where the script will not take them."""
         shown = pixels.expand(-1, RGB, -1, -1) if pixels.shape[1] == 1 else pixels
         try:
-            parts = [
-                self._net(part.to(self._device), return_features=True).cpu().double()
-                for part in torch.split(shown, ROWS)
-            ]
+            parts = [self._of(part) for part in torch.split(shown, ROWS)]
         except (RuntimeError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ClassifierError(f"{self._path}: gives no features: {reason}") from error
-        return Features(torch.cat(parts).flatten(1))
+        return Features(torch.cat(parts))
+
+    def _of(self, part: Tensor) -> Tensor:
+        found = self._net(part.to(self._device), return_features=True)
+        if not isinstance(found, Tensor):
+            raise TypeError(f"{type(found).__name__}, not a tensor")
+        if found.ndim < 2 or len(found) != len(part):
+            raise TypeError(f"{tuple(found.shape)} of {len(part)} images")
+        return found.flatten(1).cpu().double()
 
     @property
     def told(self) -> dict[str, object]:

@@ -241,6 +241,15 @@ def test_what_does_not_fit_is_refused_in_one_line_before_any_training(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_judge_of_other_images_is_refused_before_any_training(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(tmp_path / "colours", Kind(3, ("a", "b")))
+    assert main([*arguments, "--no-shipped", "--extractor", str(tmp_path / "colours")]) == 2
+    assert "colours reads 3 channels, not 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_of_another_contest_is_refused(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """`python -m models.evaluate`, whole, on a tiny network and few images."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from models.fair_order import shuffled
 from models.plan import REVISION
 from models.schedule import linear_schedule
 from tests.models.evaluation.test_classifier import saved
+from tests.models.evaluation.test_extractor import Overflows, Silent, scripted
 from tests.models.tiny import tiny_config, tiny_net
 
 KINDS = ("a", "b", "c")
@@ -263,6 +265,31 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_drawn(
     said = capsys.readouterr()
     assert message in said.err
     assert said.err.count("\n") == 1
+    assert not evaluation.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("judge", "message"),
+    [
+        (lambda path: saved(path, Kind(3, KINDS)), "judge.pt reads 3 channels, not 1"),
+        (lambda path: scripted(path, Silent()), "judge.pt: gives no features"),
+        (lambda path: scripted(path, Overflows()), "features that are not finite"),
+    ],
+    ids=["other channels", "no features", "not finite"],
+)
+def test_an_extractor_that_cannot_look_at_such_images_is_refused_before_any_is_drawn(
+    evaluation: Evaluation,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    judge: Callable[[Path], object],
+    message: str,
+) -> None:
+    judge(tmp_path / "judge.pt")
+    assert evaluation.run(folder, extractor=str(tmp_path / "judge.pt")) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
     assert not evaluation.out.exists()
 
 

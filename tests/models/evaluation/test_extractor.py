@@ -29,6 +29,20 @@ class Silent(nn.Module):
         return x
 
 
+class Pair(nn.Module):
+    """Gives two things."""
+
+    def forward(self, x: Tensor, return_features: bool = False) -> tuple[Tensor, Tensor]:
+        return x.float(), x.float()
+
+
+class Total(nn.Module):
+    """Gives one number for an image."""
+
+    def forward(self, x: Tensor, return_features: bool = False) -> Tensor:
+        return x.float().sum(dim=[1, 2, 3])
+
+
 class Overflows(nn.Module):
     """Its features are not finite."""
 
@@ -84,9 +98,10 @@ def test_a_script_gives_features_of_colour_images_and_of_grey_ones_as_such(tmp_p
 
 
 def test_a_script_that_gives_no_features_is_named(tmp_path: Path) -> None:
-    path = scripted(tmp_path / "silent.pt", Silent())
-    with pytest.raises(ClassifierError, match="silent.pt: gives no features: forward"):
-        extractor_at(path)(noise(3))
+    for module, reason in ((Silent(), "forward"), (Pair(), "tuple"), (Total(), "[(]5,[)]")):
+        path = scripted(tmp_path / "silent.pt", module)
+        with pytest.raises(ClassifierError, match=f"silent.pt: gives no features: {reason}"):
+            extractor_at(path)(noise(3))
 
 
 def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,7 +55,9 @@ class Checkpoint:
     @cached_property
     def digest(self) -> str:
         """Of all that decides a pixel: weights, network, schedule, defaults. 64 hex digits."""
-        told = [self.sha256, asdict(self.net.config), asdict(self.defaults)]
+        network = asdict(self.net.config)
+        del network["none_class"]  # decides what can be asked for, not what comes of it
+        told = [self.sha256, network, asdict(self.defaults)]
         decides = json.dumps(told, sort_keys=True).encode() + self.schedule.beta.tobytes()
         return hashlib.sha256(decides).hexdigest()
 
@@ -66,17 +68,16 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     _tell_of_average(folder)
     if (index := folder / "model_index.json").exists():
         _parse(index, expect_parts)
-    config_path = unet_dir / "config.json"
+    config_path, card_path = unet_dir / "config.json", folder / "model_card.json"
     config = _parse(config_path, parse_unet_config)
     schedule, defaults = _parse(scheduler_dir / "scheduler_config.json", parse_scheduler_config)
-    try:
-        expect_outputs(config, defaults.variance)
-    except ValueError as error:
-        raise CheckpointError(f"{config_path}: {error}") from error
+    _expect_outputs(config_path, config, defaults)
+    card = _parse(card_path, _card) if card_path.exists() else None
+    config = _as_the_card_tells(config, card or {}, card_path)
     net, sha256 = _load_network(config, weights_file(unet_dir))
-    card_path = folder / "model_card.json"
-    card = _parse(card_path, partial(_card, sha256=sha256)) if card_path.exists() else {}
-    return Checkpoint(net, schedule, defaults, sha256, card)
+    if card is not None:
+        card["sha256"] = sha256  # of these weights, whatever others it was written for
+    return Checkpoint(net, schedule, defaults, sha256, card or {})
 
 
 def network_of(config: UNetConfig, weights: dict[str, Tensor]) -> UNet:
@@ -152,11 +153,35 @@ def _load_network(config: UNetConfig, path: Path) -> tuple[UNet, str]:
     return net, hashlib.sha256(raw).hexdigest()
 
 
-def _card(raw: dict[str, Any], *, sha256: str) -> dict[str, Any]:
+def _expect_outputs(path: Path, config: UNetConfig, defaults: SamplingDefaults) -> None:
+    try:
+        expect_outputs(config, defaults.variance)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _as_the_card_tells(config: UNetConfig, card: dict[str, Any], path: Path) -> UNetConfig:
+    """Whether the last class embedding is for "none", as ours have it, or for one more class."""
+    embeddings, labels = config.num_class_embeds, len(card.get("labels", []))
+    if embeddings is None or labels == embeddings - 1:
+        return config
+    if labels == embeddings:
+        return replace(config, none_class=False)
+    log.warning(
+        '%s: the last of %d class embeddings is taken for "none"; '
+        "if it is a class like the others, name all %d as its labels",
+        path,
+        embeddings,
+        embeddings,
+    )
+    return config
+
+
+def _card(raw: dict[str, Any]) -> dict[str, Any]:
     labels = raw.get("labels", [])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise CheckpointError("labels: must be a list of names")
-    return raw | {"sha256": sha256}  # of these weights, whatever others the card was written for
+    return raw
 
 
 def _parse(path: Path, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:

@@ -33,7 +33,7 @@ FIXED_UNET_OPTIONS: dict[str, Any] = {
     "upsample_type": "conv",
 }
 # UNet2DModel options of any value that makes a network, under UNetConfig's own names.
-UNET_OPTIONS = {f.name for f in fields(UNetConfig)} - {"attention", "dropout"}
+UNET_OPTIONS = {f.name for f in fields(UNetConfig)} - {"attention", "dropout", "none_class"}
 DOWN_BLOCKS = {"DownBlock2D": False, "AttnDownBlock2D": True}
 UP_BLOCKS = {"UpBlock2D": False, "AttnUpBlock2D": True}
 EMA_NOTES = {  # what EMAModel writes beside an average's network: how it was averaged

@@ -26,7 +26,8 @@ class SamplingNet:
     """eps_theta(x_t, t, y) for sampling: float32 (B, C, H, W) and int64 (B,) -> float32 like x_t.
 
     y (B,) are class numbers, `none` (the default) for no class; a network without classes does not
-    look at them.
+    look at them. One that has nothing for "none" must be told them: `none` is any of its classes
+    then, for rows that nobody looks at.
 
     Of a network that tells variances too, what it says of them is left out, and not computed;
     `learned` keeps it: then (B, 2C, H, W).
@@ -50,7 +51,7 @@ class SamplingNet:
         self.device = torch.device(device)
         self._dtype = DTYPES[precision]
         classes = net.config.num_class_embeds
-        self.none = (classes or 1) - 1
+        self.none, self._labels_needed = (classes or 1) - 1, net.config.labels_needed
         with torch.inference_mode():
             told = _ByTimeAndClass(net, T) if classes else _ByTime(net, T).to(self._dtype)
         self._told = told.to(device)
@@ -67,8 +68,16 @@ class SamplingNet:
     @torch.inference_mode()
     def __call__(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         x = x_t.to(self._dtype, memory_format=torch.channels_last)
-        told = self._told(t, torch.full_like(t, self.none) if y is None else y)
+        told = self._told(t, self._of_none(t) if y is None else y)
         return self._forward(x, told.to(self._dtype)).float()
+
+    def _of_none(self, t: Tensor) -> Tensor:
+        """(B,) numbers of no class. Raises ValueError where every one is a class's."""
+        if self._labels_needed:
+            raise ValueError(
+                'the network has no class for "none": every image needs a label, and guidance 1'
+            )
+        return torch.full_like(t, self.none)
 
 
 class _ByTime(nn.Module):

@@ -64,7 +64,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self._expect_loss_to_fit()
+        self._expect_classes_to_fit()
         expect_outputs(self.network, self.variance)
+
+    def _expect_classes_to_fit(self) -> None:
         embedded = self.network.num_class_embeds
         if self.labels and embedded != len(self.labels) + 1:
             raise ValueError(
@@ -72,6 +75,8 @@ class TrainConfig:
             )
         if embedded is not None and not self.labels:
             raise ValueError("labels: the network has classes; name them")
+        if not self.network.none_class:
+            raise ValueError('none_class: a run always has a class for "none"')
 
     def _expect_loss_to_fit(self) -> None:
         if self.loss != "simple" and self.T < 2:

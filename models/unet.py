@@ -46,7 +46,8 @@ class UNetConfig:
     flip_sin_to_cos: bool = False
     freq_shift: Literal[0, 1] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    num_class_embeds: Count | None = None  # classes, one for "none" among them; None: no labels
+    num_class_embeds: Count | None = None  # classes, and "none" if there is one; None: no labels
+    none_class: bool = True  # whether the last is for "none"; a card tells it, config.json cannot
 
     def __post_init__(self) -> None:
         levels = len(self.block_out_channels)
@@ -68,7 +69,12 @@ class UNetConfig:
     @property
     def classes(self) -> int:
         """How many can be asked for: all but the one for "none"; 0 where there are no labels."""
-        return (self.num_class_embeds or 1) - 1
+        return (self.num_class_embeds or 1) - 1 if self.none_class else self.num_class_embeds or 0
+
+    @property
+    def labels_needed(self) -> bool:
+        """Whether there are classes, and nothing to tell the network of an image of none."""
+        return self.classes > 0 and not self.none_class
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

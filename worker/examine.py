@@ -109,12 +109,12 @@ def eps_error(net: SamplingNet, exact: SamplingNet, plan: Plan) -> float:
     """
     index = torch.arange(ROWS, device=net.device)
     zero = torch.zeros_like(index)
-    x = normal(zero, index, zero, Purpose.FIRST_STATE, net.shape)
+    x, y = normal(zero, index, zero, Purpose.FIRST_STATE, net.shape), zero + net.none
     x0, off, whole = torch.zeros_like(x), 0.0, 0.0
     weights = np.sqrt(plan.alpha_bar) * np.abs(plan.column("r2"))
     for line, weight in zip(torch.from_numpy(plan.table).to(x), weights.tolist(), strict=True):
         t = line[0].long().expand(ROWS)
-        eps, approximate = exact(x, t), net(x, t)
+        eps, approximate = exact(x, t, y), net(x, t, y)
         off += float((weight * (approximate - eps)).square().sum())
         whole += float((weight * eps).square().sum())
         x, x0 = reverse_step(line.expand(ROWS, -1), x, eps, x0, None)

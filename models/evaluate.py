@@ -73,7 +73,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     of_real = Kept(extract, args.features, args.device) if args.features else extract
     generated = Images(pixels, extract(pixels))
     known, unseen = (Images(each, of_real(each)) for each in (train, test))
-    near = neighbours(pixels, train, test)
+    near = neighbours(pixels, train, test, mirrored=learned_mirrored(checkpoint))
     report = {
         "model": checkpoint.card.get("name", str(args.checkpoint)),
         "weights_sha256": checkpoint.sha256,
@@ -126,6 +126,12 @@ def classes_known(
     expect_at_least("--bits-per-dim", args.bits_per_dim, 0)
     expect_timesteps(args.timesteps, checkpoint.schedule.T)
     return true_classes(checkpoint, source, split=split, images=images)
+
+
+def learned_mirrored(checkpoint: Checkpoint) -> bool:
+    """Whether the card says that its training mirrored images at random."""
+    config = checkpoint.card.get("config")
+    return isinstance(config, dict) and config.get("flip") is True
 
 
 def drawn(drawing: Drawing, args: argparse.Namespace) -> tuple[Tensor, Tensor | None]:

@@ -149,9 +149,10 @@ class Neighbours:
     of_generated: Tensor  # (N,)
     of_test: Tensor
     places: Tensor  # (N,) which training image is nearest to each generated one
+    mirrored: bool  # whether its mirror image counts as well
 
     @property
-    def told(self) -> dict[str, float]:
+    def told(self) -> dict[str, float | bool]:
         """Medians, and the share of generated images closer than all but 1 % of test images."""
         close = self.of_test.quantile(CLOSE)
         return {
@@ -160,11 +161,24 @@ class Neighbours:
             "share_as_close_as_1_percent_of_test": float(
                 (self.of_generated < close).double().mean()
             ),
+            "mirrored_too": self.mirrored,
         }
 
 
-def neighbours(generated: Tensor, train: Tensor, test: Tensor) -> Neighbours:
-    """Nearest training images of generated and of test images, by their pixels."""
-    of_generated, places = nearest(generated, train)
-    of_test, _ = nearest(test, train)
-    return Neighbours(of_generated / WHITE, of_test / WHITE, places)
+def neighbours(
+    generated: Tensor, train: Tensor, test: Tensor, *, mirrored: bool = False
+) -> Neighbours:
+    """Nearest training images of generated and of test images, by their pixels.
+
+    `mirrored`: whether training mirrored its images; then a mirrored one is a copy as well.
+    """
+    search = _nearest_mirrored if mirrored else nearest
+    (of_generated, places), (of_test, _) = search(generated, train), search(test, train)
+    return Neighbours(of_generated / WHITE, of_test / WHITE, places, mirrored)
+
+
+def _nearest_mirrored(pixels: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """Mirroring the few is mirroring the many: distances are the same."""
+    plain, places = nearest(pixels, train)
+    other, other_places = nearest(pixels.flip(-1), train)
+    return torch.minimum(plain, other), torch.where(other < plain, other_places, places)

@@ -101,7 +101,8 @@ def _distances(axes: Axes, near: Neighbours) -> None:
         axes.plot(
             ordered, [i / len(ordered) for i in range(len(ordered))], color=color, label=label
         )
-    axes.set(xlabel="pixel distance to the nearest training image", ylabel="share of images")
+    image = "training image, mirrored or not" if near.mirrored else "training image"
+    axes.set(xlabel=f"pixel distance to the nearest {image}", ylabel="share of images")
     axes.legend()
 
 

@@ -143,6 +143,26 @@ def test_held_out_images_may_come_sorted(
     assert ordered["precision_n_train"] > 0.8
 
 
+@pytest.mark.parametrize(
+    ("card", "mirrored"),
+    [
+        ({"config": {"flip": True}}, True),
+        ({"config": {"flip": False}}, False),
+        ({"config": "no object"}, False),
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_mirrored_copies_are_looked_for_where_the_card_says_that_training_mirrored(
+    evaluation: Evaluation, tmp_path: Path, card: dict[str, Any], mirrored: bool
+) -> None:
+    model = tmp_path / "model"
+    save_checkpoint(model, tiny_config(), tiny_net().state_dict(), linear_schedule(), card=card)
+    assert evaluation.run(model) == 0
+    assert evaluation.report["nearest_in_training_set"]["mirrored_too"] is mirrored
+    assert f"| mirrored too | {mirrored} |" in (evaluation.out / "report.md").read_text()
+
+
 def test_a_second_run_draws_nothing_and_finds_the_same(
     evaluation: Evaluation, folder: Path
 ) -> None:

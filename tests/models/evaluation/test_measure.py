@@ -145,6 +145,20 @@ def test_copies_of_training_images_are_found() -> None:
     assert near.told["median_generated"] == pytest.approx(near.told["median_test"], rel=0.1)
 
 
+def test_a_mirrored_copy_is_one_where_training_mirrored_images() -> None:
+    train, test = random_pixels(200, 0), random_pixels(100, 1)
+    test[5] = train[60].flip(-1)
+    generated = torch.cat([train[[17]], train[[150]].flip(-1), random_pixels(18, 2)])
+    plain, near = (
+        neighbours(generated, train, test, mirrored=mirrored) for mirrored in (False, True)
+    )
+    assert near.places[:2].tolist() == [17, 150]
+    assert float(near.of_generated[:2].max()) < 0.01 < float(plain.of_generated[1])
+    assert float(near.of_test[5]) < 0.01 < float(plain.of_test[5]), "in test images alike"
+    assert bool((near.of_generated <= plain.of_generated).all())
+    assert (plain.told["mirrored_too"], near.told["mirrored_too"]) == (False, True)
+
+
 def test_new_images_are_as_far_from_the_training_set_as_test_images() -> None:
     near = neighbours(random_pixels(200, 2), random_pixels(200, 0), random_pixels(200, 1))
     assert near.told["share_as_close_as_1_percent_of_test"] < 0.06

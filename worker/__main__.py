@@ -6,8 +6,8 @@
 import logging
 import os
 import socket
-import sys
 import uuid
+from typing import NoReturn
 
 from pydantic import ValidationError
 from redis import Redis
@@ -20,7 +20,7 @@ from protocol.shard_queue import queue_names
 from protocol.trouble import passes
 from worker.batch_worker import BatchWorker
 from worker.resident import model_name
-from worker.service import CannotStart
+from worker.service import CannotStart, DeviceFault
 from worker.settings import WorkerSettings
 
 log = logging.getLogger("worker")
@@ -54,6 +54,10 @@ def _work(settings: WorkerSettings, redis: Redis) -> int:
         log.error("cannot start: %s", error)
         _tell(redis, f"{settings.model}: {error}")
         return EXIT_BAD_SETTINGS
+    except DeviceFault as error:
+        log.exception("cannot start yet")
+        _tell(redis, f"{settings.model}: {error}")
+        return EXIT_FAULT
     except RedisError as error:
         if not passes(error):
             raise
@@ -72,5 +76,12 @@ def _tell(redis: Redis, why: str) -> None:
         log.warning("Redis is in trouble and keeps no reason: %s", error)
 
 
+def _leave(status: int) -> NoReturn:
+    """At once: Python would wait for the encoders until each image that is still to be stored had
+    been refused by a Redis that is away, in minutes where there are many."""
+    logging.shutdown()  # what it has not written by now is lost
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

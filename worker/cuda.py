@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.row import NotFinite
+from worker.row import EngineFault, NotFinite
 
 AHEAD = 2  # steps the host may be in front: more would keep a new job waiting
 
@@ -75,8 +75,12 @@ class Landing:
         return LandingImage(self, i)
 
     def array(self, i: int) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-        """(H, W, C), once it is there. Raises NotFinite where it is not good."""
-        self._landed.synchronize()
+        """(H, W, C), once it is there. Raises NotFinite where it is not good, EngineFault where a
+        step that was still under way has failed by now."""
+        try:
+            self._landed.synchronize()
+        except RuntimeError as error:
+            raise EngineFault(f"the device failed: {error}") from error
         if not self._good[i]:
             raise NotFinite
         array: np.ndarray[Any, np.dtype[np.uint8]] = self._pixels[i].numpy()

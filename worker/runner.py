@@ -66,17 +66,19 @@ class TorchRunner:
     @torch.inference_mode()
     def admit(self, row: Row) -> None:
         """Give a row a slot, its plan, its noise key and its first state."""
-        slot, start = self._free.pop(), row.start
+        slot, start, number = self._free.pop(), row.start, row.class_number
         row.slot = slot
-        self._plan[slot] = self._tables.acquire(row.ticket.plan)
-        self._position[slot] = row.position
-        self._seed[slot] = row.ticket.seed
-        self._index[slot] = row.index if start is None else start.noise_index
-        number = row.class_number
-        self._class[slot] = self._net.none if number is None else number
-        self._guidance[slot] = row.ticket.guidance
+        for values, value in (
+            (self._plan, self._tables.acquire(row.ticket.plan)),
+            (self._position, row.position),
+            (self._seed, row.ticket.seed),
+            (self._index, row.index if start is None else start.noise_index),
+            (self._class, self._net.none if number is None else number),
+            (self._guidance, row.ticket.guidance),
+            (self._x0, 0.0),
+        ):
+            values[slot].fill_(value)  # an assignment would wait for the device
         self._x[slot] = self._x_T(slot) if start is None else start.x_t
-        self._x0[slot] = 0.0
 
     @torch.inference_mode()
     def step(self, rows: list[Row]) -> None:
@@ -152,7 +154,7 @@ class TorchRunner:
         x, x0 = reverse_step(coefficients, x, eps, self._x0[slots], noise)
         self._x[slots], self._x0[slots] = x, x0
         self._position[slots] = position + 1
-        self._position[self._scratch] = 0
+        self._position[self._scratch].zero_()  # assigning a number copies it there: not in a graph
 
     def _toward_class(self, eps: Tensor, x: Tensor, t: Tensor, weight: Tensor) -> Tensor:
         """eps_none + w (eps_class - eps_none): classifier-free guidance (Ho & Salimans 2022)."""

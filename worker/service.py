@@ -28,6 +28,10 @@ class CannotStart(Exception):
     """Settings or a checkpoint that cannot be served: it would be no different the next time."""
 
 
+class DeviceFault(Exception):
+    """The device did not take the model, for want of memory say: it may the next time."""
+
+
 class WorkerService:
     """What a BatchWorker runs. `faulted`: a step raised, and the process must leave."""
 
@@ -106,7 +110,7 @@ class WorkerService:
 
 
 def load_apart(settings: WorkerSettings) -> ResidentModel:
-    """`load_resident` in a thread that ends with it. Raises CannotStart.
+    """`load_resident` in a thread that ends with it. Raises CannotStart, DeviceFault.
 
     Every thread that computes keeps a team of OpenMP threads for as long as it lives. With more
     of them than cores, libgomp's teams sleep where they would spin, and a step of the engine's
@@ -117,6 +121,8 @@ def load_apart(settings: WorkerSettings) -> ResidentModel:
             return passing.submit(load_resident, settings).result()
         except ValueError as error:  # a CheckpointError is one
             raise CannotStart(str(error)) from error
+        except RuntimeError as error:  # torch's own, also that memory is out
+            raise DeviceFault(str(error).partition("\n")[0]) from error
 
 
 def step_times(engine: Engine) -> dict[str, int]:

@@ -25,7 +25,7 @@ from worker.engine import Engine
 from worker.examine import sampling_net
 from worker.fingerprint import resolve
 from worker.resident import ResidentModel
-from worker.row import Pixels, Row
+from worker.row import EngineFault, Pixels, Row
 from worker.runner import TorchRunner
 from worker.shard_runner import Outcome, ShardRunner
 
@@ -44,6 +44,20 @@ class CountingRunner(TorchRunner):
     def preview(self, rows: list[Row]) -> list[Pixels]:
         self.shown += 1
         return super().preview(rows)
+
+
+class Lost:
+    """Pixels that the device did not live to give."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise EngineFault("the device failed")
+
+
+class LosingRunner(TorchRunner):
+    """The real one, on a device that fails after the host has gone on."""
+
+    def collect(self, rows: list[Row]) -> list[Pixels]:
+        return [Lost() for _ in super().collect(rows)]
 
 
 class Bench:
@@ -113,6 +127,23 @@ def test_previews_that_wait_for_a_step_hold_up_no_image(
             assert ended.result(timeout=4.0) is Outcome.DONE
             until(lambda: all(redis.delete(keys.previews(job_id)) for job_id in watched))
             assert runner.shown == times * WATCHED, "one sheet a job is enough"
+
+
+def test_a_device_that_fails_before_the_pixels_are_there_fails_no_job(
+    redis_server: RedisServer, redis: Redis, tiny_model: Path
+) -> None:
+    checkpoint = load_checkpoint(tiny_model)
+    net = sampling_net(checkpoint, NUMERICS)
+    losing = LosingRunner(net, device="cpu", slots=16, sizes=(NUMERICS.chunk,))
+    job_id = submit(redis, n=2, sampler=SHORT)
+    with benched(redis_server, ResidentModel("tiny", checkpoint, NUMERICS, losing)) as bench:
+        ended = bench.run(job_id)
+        until(lambda: bench.engine.waiting_rows == 2)
+        bench.step(SHORT.steps)
+        assert ended.result(timeout=4.0) is Outcome.GIVEN_BACK
+    found = JobStore(redis).get(job_id)
+    assert found is not None
+    assert not found.status.done
 
 
 def _watch(redis: Redis, job_ids: list[str]) -> None:

@@ -22,6 +22,8 @@ def guidance(asked: JobSubmission) -> float | None:
 
 def objections(asked: JobSubmission, model: ModelInfo, *, n: int) -> Iterator[FieldError]:
     """Why these labels cannot be asked for."""
+    if model.labels_needed:
+        yield from _to_what_is_of_none(asked, model)
     if asked.labels is None:
         if asked.guidance is not None:
             detail = "Guidance goes towards a label; say `labels` too."
@@ -38,6 +40,14 @@ def objections(asked: JobSubmission, model: ModelInfo, *, n: int) -> Iterator[Fi
             known = ", ".join(model.labels[:20])
             detail = f"{model.name} has no such label; known: {known}."
             yield FieldError(pointer=f"/labels/{place}", detail=detail)
+
+
+def _to_what_is_of_none(asked: JobSubmission, model: ModelInfo) -> Iterator[FieldError]:
+    lacks = f'{model.name} has no class for "none"'
+    if asked.labels is None:
+        yield FieldError(pointer="/labels", detail=f"{lacks}: say which labels to draw.")
+    elif asked.guidance not in (None, 1.0):
+        yield FieldError(pointer="/guidance", detail=f"{lacks} to be guided away from: 1 alone.")
 
 
 def _name(label: str | int, model: ModelInfo) -> str | None:

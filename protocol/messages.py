@@ -203,6 +203,7 @@ class ModelInfo(Published):
     T: int
     samplers: tuple[SamplerInfo, ...]
     labels: tuple[str, ...] = ()  # of the classes; none: unconditional
+    labels_needed: bool = False  # whether it can draw nothing of no class, so that none is guided
     card: dict[str, Any] = {}
 
 

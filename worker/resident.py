@@ -46,7 +46,7 @@ class ResidentModel:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes' names: the card's, else their numbers; the last class is for none."""
+        """The classes' names: the card's, else their numbers."""
         named = self.checkpoint.card.get("labels", [])
         numbered = [str(number) for number in range(self.checkpoint.net.config.classes)]
         return tuple(named if len(named) == len(numbered) else numbered)
@@ -69,6 +69,7 @@ class ResidentModel:
             T=checkpoint.schedule.T,
             samplers=tuple(_offered(checkpoint, name) for name in SAMPLERS),
             labels=self.labels,
+            labels_needed=checkpoint.net.config.labels_needed,
             card=checkpoint.card,
         )
 

@@ -42,7 +42,10 @@ def ticket_of(held: Begun, model: ResidentModel, store: JobStore, deliver: Deliv
 
 
 def _classes(request: JobRequest, model: ResidentModel, indices: Iterable[int]) -> dict[int, int]:
-    """The number of each image's label. Raises ValueError where the model has no such label."""
+    """The number of each image's label. Raises ValueError where the model cannot do with them."""
+    of_none = request.labels is None or request.guidance not in (None, 1.0)
+    if of_none and model.checkpoint.net.config.labels_needed:
+        raise ValueError(f'labels: {model.name} has no class for "none", nor for guidance')
     if request.labels is None:
         return {}
     numbers = {label: number for number, label in enumerate(model.labels)}

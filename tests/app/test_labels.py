@@ -61,6 +61,37 @@ def test_a_label_there_is_none_of_is_refused(
     assert set(redis.keys()) == before
 
 
+@pytest.fixture
+def by_class_alone(redis: Redis, classes: PlayedWorker) -> None:
+    """The same model, with nothing to draw where no class is asked for."""
+    needed = classes.model.model_copy(update={"labels_needed": True})
+    PlayedWorker(redis, model=needed).announce()
+
+
+@pytest.mark.usefixtures("by_class_alone")
+@pytest.mark.parametrize(
+    ("asked", "pointer"),
+    [
+        ({}, "/labels"),
+        ({"labels": ["shoe"], "guidance": 2.0}, "/guidance"),
+        ({"labels": ["shoe"], "guidance": 0.0}, "/guidance"),
+    ],
+)
+def test_a_model_without_a_class_for_none_wants_labels_and_no_guidance(
+    client: TestClient, asked: dict[str, Any], pointer: str
+) -> None:
+    body = problem(client.post("/v1/jobs", json=asked), 422, "invalid_request")
+    assert pointers(body) == [pointer]
+    detail = body["errors"][0]["detail"]
+    assert detail.startswith('classes has no class for "none"')
+
+
+@pytest.mark.usefixtures("by_class_alone")
+@pytest.mark.parametrize("asked", [{"labels": ["shoe"]}, {"labels": [1], "guidance": 1}])
+def test_such_a_model_draws_by_class(client: TestClient, asked: dict[str, Any]) -> None:
+    assert client.post("/v1/jobs", json=asked).status_code == 202
+
+
 def test_an_unknown_label_is_told_which_are_known(client: TestClient) -> None:
     body = client.post("/v1/jobs", json={"labels": ["hat"]}).json()
     assert "shirt, shoe" in body["errors"][0]["detail"]

@@ -14,14 +14,16 @@ from protocol import keys
 from protocol.job_store import JobStore
 from protocol.messages import SamplerSpec
 from protocol.registry import Registry
+from protocol.shard_queue import OUTSTANDING, SHARD_IMAGES
 from protocol.states import JobState
 from tests.conftest import RedisServer, Workers, until
-from tests.jobs import record, submit
+from tests.jobs import DDPM_50, record, submit
 from worker.__main__ import EXIT_FAULT, EXIT_REDIS
 from worker.leases import LEASE_S
 
 LONG = SamplerSpec(name="ddpm", steps=1000, variance="fixed_small", clip=1.0)
 PATIENCE_S = 120.0
+SUPERVISORS_WAIT_S = 15.0  # beyond the grace, as docs/operations.md has it; then it kills
 
 
 def _succeeds(redis: Redis, job_id: str) -> None:
@@ -115,6 +117,21 @@ def test_sigterm_is_heard_without_a_redis(
         redis_server.start()
         workers.start(tiny_model)
         _succeeds(redis, job_id)
+
+
+def test_images_that_wait_for_a_redis_that_is_away_keep_no_process_alive(
+    redis_server: RedisServer, workers: Workers, tiny_model: Path
+) -> None:
+    grace_s, jobs = 5, 4
+    with redis_server.client() as redis:
+        job_ids = [
+            submit(redis, n=OUTSTANDING * SHARD_IMAGES, sampler=DDPM_50) for _ in range(jobs)
+        ]
+        process = workers.start(tiny_model, WORKER_GRACE_S=str(grace_s))
+        until(lambda: sum(redis.hlen(keys.epochs(id_)) for id_ in job_ids) == jobs * OUTSTANDING)
+    redis_server.kill()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=grace_s + SUPERVISORS_WAIT_S) == 0
 
 
 def test_a_loop_that_breaks_is_a_fault_and_what_ran_goes_back_uncounted(

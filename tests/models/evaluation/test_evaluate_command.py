@@ -249,6 +249,18 @@ def test_images_by_class_stand_beside_as_many_real_ones_of_each(
     assert (real["images"], real["by_class"]) == (24, True)
 
 
+def test_labels_of_other_classes_are_refused_where_bits_per_dim_need_them_alone(
+    evaluation: Evaluation, tmp_path: Path, garments: Tensor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "test.npz", images=garments[200:260].numpy(), labels=np.arange(60) % 7)
+    model = by_class(tmp_path / "kinds", KINDS)
+    assert evaluation.run(model, **{"bits-per-dim": "4"}) == 2
+    assert "test.npz: labels are 0 ... 6, not 3 kinds" in capsys.readouterr().err
+    assert not evaluation.out.exists()
+    assert evaluation.run(model) == 0
+    assert evaluation.report["classes"]["real"]["by_class"] is False
+
+
 def test_an_extractor_of_other_classes_is_no_judge_of_labels(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:

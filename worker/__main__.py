@@ -20,7 +20,7 @@ from protocol.shard_queue import queue_names
 from protocol.trouble import passes
 from worker.batch_worker import BatchWorker
 from worker.resident import model_name
-from worker.service import CannotStart
+from worker.service import CannotStart, DeviceFault
 from worker.settings import WorkerSettings
 
 log = logging.getLogger("worker")
@@ -54,6 +54,10 @@ def _work(settings: WorkerSettings, redis: Redis) -> int:
         log.error("cannot start: %s", error)
         _tell(redis, f"{settings.model}: {error}")
         return EXIT_BAD_SETTINGS
+    except DeviceFault as error:
+        log.exception("cannot start yet")
+        _tell(redis, f"{settings.model}: {error}")
+        return EXIT_FAULT
     except RedisError as error:
         if not passes(error):
             raise

@@ -20,7 +20,7 @@ from models.data import DataError, labels_of, load_images, load_labels
 from models.fair_order import shuffled
 from models.hub import local_folder
 from models.likelihood import BitsPerDim, bits_per_dim
-from models.sampling_net import DTYPES, SamplingNet
+from models.sampling_net import DTYPES, SamplingNet, use_precision
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -109,6 +109,7 @@ def true_classes(checkpoint: Checkpoint, source: Path, *, split: str, images: in
 
 def _report(args: argparse.Namespace) -> dict[str, object]:
     expect_device(args.device)
+    use_precision(args.precision, args.device)
     expect_at_least("--n", args.n, 1)
     expect_at_least("--batch", args.batch, 1)
     checkpoint = load_checkpoint(local_folder(args.checkpoint))

@@ -38,7 +38,7 @@ from models.fair_order import shuffled
 from models.hub import local_folder
 from models.progress import tracked
 from models.samplers import SAMPLERS
-from models.sampling_net import DTYPES
+from models.sampling_net import DTYPES, use_precision
 from models.spacing import Spacing
 
 ROUNDING = "round(clamp(x/2 + 0.5, 0, 1) * 255)"
@@ -60,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Draw, measure, write; the report. Raises ValueError saying which argument does not fit."""
     expect_device(args.device)
+    use_precision(args.precision, args.device)
     extract = extractor_at(args.extractor, device=args.device)
     source, split = held_out(args.data, args.test)
     train, test = load_images(args.data), shuffled(load_images(source, split=split))

@@ -22,6 +22,22 @@ DTYPES = {
 }
 
 
+def expect_precision(precision: str, device: str) -> None:
+    """Raises ValueError for tf32 where no CUDA device is to compute it."""
+    if precision == "tf32" and torch.device(device).type != "cuda":
+        raise ValueError("precision: tf32 needs a CUDA device")
+
+
+def use_precision(precision: str, device: str) -> None:
+    """Set torch's switches for TF32, in all of this process, to what a precision says.
+
+    Left alone, the one for convolutions is on: float32 would not be float32. Raises ValueError.
+    """
+    expect_precision(precision, device)
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
 class SamplingNet:
     """eps_theta(x_t, t, y) for sampling: float32 (B, C, H, W) and int64 (B,) -> float32 like x_t.
 
@@ -32,7 +48,7 @@ class SamplingNet:
     Of a network that tells variances too, what it says of them is left out, and not computed;
     `learned` keeps it: then (B, 2C, H, W).
 
-    `precision` is a key of DTYPES; tf32 is float32 with torch's switches for it set elsewhere.
+    `precision` is a key of DTYPES; what tells tf32 from float32 is `use_precision`.
     `compiled` runs the network through torch.compile, once for each batch size it meets.
     """
 

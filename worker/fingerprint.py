@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 
 from models.plan import REVISION
+from models.sampling_net import expect_precision, use_precision
 
 log = logging.getLogger(__name__)
 CPU_CHUNK = 16
@@ -64,8 +65,9 @@ def resolve(
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: cuda was asked for, but torch sees no CUDA device")
     on_gpu = device == "cuda"
-    if not on_gpu and (mode == "graph" or precision == "tf32"):
-        raise ValueError(f"{'mode' if mode == 'graph' else 'precision'}: needs a CUDA device")
+    if not on_gpu and mode == "graph":
+        raise ValueError("mode: graph needs a CUDA device")
+    expect_precision(precision, device)
     least, most = CUDA_CHUNKS
     return Numerics(
         device=device,
@@ -86,9 +88,7 @@ def apply(numerics: Numerics, data_dir: Path) -> None:
     if numerics.device == "cpu":
         torch.set_num_threads(numerics.threads)
         return
-    tf32 = numerics.precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
+    use_precision(numerics.precision, numerics.device)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
 

@@ -37,8 +37,8 @@ def test_what_was_asked_for_is_what_is_used() -> None:
     ("device", "precision", "mode", "says"),
     [
         ("cuda", "auto", "auto", "device: cuda was asked for"),
-        ("cpu", "tf32", "auto", "precision: needs a CUDA device"),
-        ("auto", "auto", "graph", "mode: needs a CUDA device"),
+        ("cpu", "tf32", "auto", "precision: tf32 needs a CUDA device"),
+        ("auto", "auto", "graph", "mode: graph needs a CUDA device"),
     ],
 )
 def test_what_is_not_there_is_refused(

@@ -153,6 +153,16 @@ def reaper_lock(model: str) -> str:
     return f"{PREFIX}:reaper:{model}"
 
 
+def lost(model: str) -> str:
+    """Hash: job of which RQ knew nothing in the last round of a janitor -> since when."""
+    return f"{PREFIX}:lost:{model}"
+
+
+def unclaimed(model: str) -> str:
+    """Hash: RQ job that was taken and not claimed in the last round of a reaper -> since when."""
+    return f"{PREFIX}:unclaimed:{model}"
+
+
 def delivery(delivery_id: str) -> str:
     """Hash: a webhook to send, or sent, and what became of each attempt."""
     return f"{PREFIX}:delivery:{delivery_id}"

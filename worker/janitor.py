@@ -18,6 +18,7 @@ from protocol.job_record import JobRecord
 from protocol.job_store import JobStore
 from protocol.registry import Registry
 from protocol.shard_queue import OUTSTANDING, ShardQueue, shards_of, slots_of
+from worker.sightings import Sightings
 
 log = logging.getLogger(__name__)
 EVERY_S = 10.0
@@ -31,7 +32,7 @@ class Janitor:
     def __init__(self, redis: Redis, store: JobStore, queues: list[Queue], *, model: str) -> None:
         self._redis, self._store, self._queues, self._model = redis, store, queues, model
         self._registry = Registry(redis)
-        self._missed: set[str] = set()
+        self._missed = Sightings(redis, keys.lost(model))
 
     def run(self) -> None:
         """One round, if nobody else is at it."""
@@ -40,18 +41,17 @@ class Janitor:
         self._registry.forget_dead()
         for queue in self._queues:
             clean_worker_registry(queue)
-        lost = self._lost()
-        for job_id in sorted(lost & self._missed)[:BROUGHT_BACK]:  # by id: the oldest first
-            self._bring_back(job_id)
-        self._missed = lost
+        missed_again = self._missed.again(self._lost())
+        for job_id in sorted(missed_again)[:BROUGHT_BACK]:  # by id: the oldest first
+            self._bring_back(job_id.decode())
 
-    def _lost(self) -> set[str]:
+    def _lost(self) -> set[bytes]:
         """Jobs that should be going on, and of which RQ knows nothing."""
         oldest = self._redis.zrange(keys.unended(self._model), 0, AT_MOST - 1)
-        jobs = {job_id.decode() for job_id in cast(list[bytes], oldest)}
+        jobs = set(cast(list[bytes], oldest))
         return jobs - self._known_to_rq() if jobs else set()
 
-    def _known_to_rq(self) -> set[str]:
+    def _known_to_rq(self) -> set[bytes]:
         """Jobs with a shard that is queued, on its way to a worker, or with one."""
         with self._redis.pipeline(transaction=True) as pipe:
             for queue in self._queues:
@@ -59,8 +59,8 @@ class Janitor:
                 pipe.lrange(queue.intermediate_queue_key, 0, -1)
                 pipe.zrange(queue.started_job_registry.key, 0, -1)
             entries = [entry for found in pipe.execute() for entry in found]
-        shards = [entry.decode(errors="replace").partition(":")[0] for entry in entries]
-        return {shard.rpartition("-")[0] for shard in shards}
+        shards = [entry.partition(b":")[0] for entry in entries]
+        return {shard.rpartition(b"-")[0] for shard in shards}
 
     def _bring_back(self, job_id: str) -> None:
         job = self._store.get(job_id)

@@ -15,8 +15,10 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 
+from protocol import keys
 from protocol.job_store import JobStore
 from protocol.messages import JobError
+from worker.sightings import Sightings
 
 log = logging.getLogger(__name__)
 EVERY_S = 2.5
@@ -32,9 +34,10 @@ INTERNAL = JobError(
 class Reaper:
     """Abandoned shards of one model's queues, back to the front of their queue."""
 
-    def __init__(self, redis: Redis, store: JobStore, queues: list[Queue], *, lock: str) -> None:
-        self._redis, self._store, self._queues, self._lock = redis, store, queues, lock
-        self._orphans: dict[bytes, float] = {}  # first seen, by our own clock
+    def __init__(self, redis: Redis, store: JobStore, queues: list[Queue], *, model: str) -> None:
+        self._redis, self._store, self._queues = redis, store, queues
+        self._lock = keys.reaper_lock(model)
+        self._unclaimed = Sightings(redis, keys.unclaimed(model))
         self.abandoned = 0  # shards that were put back
         # By queue: RQ jobs whose failure has been passed on, as long as RQ lists them.
         self._given_up: dict[str, set[str]] = {}
@@ -43,15 +46,13 @@ class Reaper:
         """One round, if nobody else is at it."""
         if not self._redis.set(self._lock, "1", nx=True, px=int(EVERY_S * 900)):
             return
-        orphans: dict[bytes, float] = {}
         for queue in self._queues:
             self._reap_leases(queue)
-            orphans |= self._reap_orphans(queue)
             self._pass_on_failures(queue)
             # RQ's own maintenance, which does this for others, never runs in a BatchWorker.
             queue.finished_job_registry.cleanup()
             queue.failed_job_registry.cleanup()
-        self._orphans = orphans
+        self._reap_orphans()
 
     def _reap_leases(self, queue: Queue) -> None:
         registry = queue.started_job_registry.key
@@ -95,14 +96,16 @@ class Reaper:
                 self._store.fail_job(job_id, int(shard), INTERNAL)
         self._given_up[queue.name] = known.intersection(failed).union(fresh)
 
-    def _reap_orphans(self, queue: Queue) -> dict[bytes, float]:
+    def _reap_orphans(self) -> None:
         """Jobs whose worker died between taking them from the queue and claiming them."""
-        there = cast(list[bytes], self._redis.lrange(queue.intermediate_queue_key, 0, AT_MOST - 1))
-        seen = {rq_id: self._orphans.get(rq_id, time.monotonic()) for rq_id in there}
-        for rq_id, since in seen.items():
-            if time.monotonic() - since > ORPHAN_AFTER_S:
-                self._put_back(queue, rq_id)
-        return seen
+        taken = {rq_id: queue for queue in self._queues for rq_id in self._taken(queue)}
+        for rq_id, seen_s in self._unclaimed.again(taken).items():
+            if seen_s > ORPHAN_AFTER_S:
+                self._put_back(taken[rq_id], rq_id)
+
+    def _taken(self, queue: Queue) -> list[bytes]:
+        found = self._redis.lrange(queue.intermediate_queue_key, 0, AT_MOST - 1)
+        return cast(list[bytes], found)
 
     def _put_back(self, queue: Queue, rq_id: bytes) -> None:
         name = _text(rq_id)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from redis import Redis
 from rq import Queue
 
-from protocol import keys
 from protocol.counted import Count
 from protocol.counts import Counts
 from protocol.image_store import RedisImageStore
@@ -47,7 +46,7 @@ class WorkerService:
         store = JobStore(redis)
         self.shards = ShardRunner(name, self.model, self.engine, store, RedisImageStore(redis))
         self.janitor = Janitor(redis, store, queues, model=self.model.name)
-        self.reaper = Reaper(redis, store, queues, lock=keys.reaper_lock(self.model.name))
+        self.reaper = Reaper(redis, store, queues, model=self.model.name)
 
     @property
     def is_full(self) -> bool:

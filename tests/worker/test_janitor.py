@@ -21,14 +21,13 @@ QUEUE = "rq:queue:tiny.normal"
 
 @pytest.fixture
 def rounds(redis: Redis) -> Callable[[int], None]:
-    """So many rounds of one janitor, whose turn it always is."""
+    """So many rounds, each of another worker's janitor, whose turn it is."""
     queues = [Queue(n, connection=redis, serializer=JSONSerializer) for n in queue_names("tiny")]
-    janitor = Janitor(redis, JobStore(redis), queues, model="tiny")
 
     def run(times: int) -> None:
         for _ in range(times):
             redis.delete(keys.janitor_lock("tiny"))
-            janitor.run()
+            Janitor(redis, JobStore(redis), queues, model="tiny").run()
 
     return run
 

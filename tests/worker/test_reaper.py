@@ -1,4 +1,5 @@
-"""What RQ says of failures and ends is passed on once, and forgotten in time."""
+"""What RQ says of failures and ends is passed on once, and forgotten in time; what nobody claims
+goes back to its queue."""
 
 import time
 from collections.abc import Callable
@@ -10,14 +11,18 @@ from rq.job import Job
 from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
+from protocol import keys
 from protocol.job_store import JobStore
 from protocol.messages import Priority
 from protocol.shard_queue import queue_name, queue_names, rq_job_id
 from protocol.states import JobState
+from tests.conftest import until
 from tests.jobs import record, submit
+from worker import reaper
 from worker.reaper import AT_MOST, INTERNAL, Reaper
 
-LOCK = "reaper"
+LOCK = keys.reaper_lock("tiny")
+QUEUE, TAKEN = "rq:queue:tiny.normal", "rq:queue:tiny.normal:intermediate"
 AN_HOUR_AGO, SOON = time.time() - 3600, time.time() + 1800
 
 
@@ -25,14 +30,14 @@ AN_HOUR_AGO, SOON = time.time() - 3600, time.time() + 1800
 def rounds(redis: Redis) -> Callable[[int], int]:
     """So many rounds of one reaper, whose turn it always is; how many scripts they ran."""
     queues = [Queue(n, connection=redis, serializer=JSONSerializer) for n in queue_names("tiny")]
-    reaper = Reaper(redis, JobStore(redis), queues, lock=LOCK)
+    ours = Reaper(redis, JobStore(redis), queues, model="tiny")
     JobStore(redis).fail_job("job_0", 0, INTERNAL)  # from now on Redis knows the script
 
     def run(times: int) -> int:
         redis.config_resetstat()
         for _ in range(times):
             redis.delete(LOCK)
-            reaper.run()
+            ours.run()
         stats = redis.info("commandstats")
         return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
 
@@ -107,3 +112,48 @@ def test_a_failure_of_no_shard_of_ours_stops_no_round(
     redis.zadd("rq:failed:tiny.normal", {f"{job_id}-²": SOON, "of another": SOON})
     rounds(1)
     assert record(redis, job_id).status is JobState.FAILED
+
+
+@pytest.fixture
+def others_round(redis: Redis) -> Callable[[], int]:
+    """A round of a reaper that has had none before; how much is queued after it."""
+    queues = [Queue(n, connection=redis, serializer=JSONSerializer) for n in queue_names("tiny")]
+
+    def run() -> int:
+        redis.delete(LOCK)
+        Reaper(redis, JobStore(redis), queues, model="tiny").run()
+        return redis.llen(QUEUE)
+
+    return run
+
+
+def taken(redis: Redis, job_id: str) -> bytes:
+    """As by a worker that died before its claim; the entry where it lies."""
+    redis.lmove(QUEUE, TAKEN, "LEFT", "RIGHT")
+    return rq_job_id(job_id, 0).encode()
+
+
+def test_what_was_taken_and_not_claimed_goes_back_whoever_has_the_next_round(
+    redis: Redis, others_round: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = taken(redis, submit(redis))
+    others_round()
+    others_round()
+    assert redis.lrange(TAKEN, 0, -1) == [entry], "its claim may be on its way"
+    monkeypatch.setattr(reaper, "ORPHAN_AFTER_S", 0.1)
+    until(others_round, timeout_s=10)
+    assert redis.lrange(QUEUE, 0, -1) == [entry]
+    assert not redis.exists(TAKEN)
+
+
+def test_what_was_claimed_in_between_is_new_when_it_is_taken_again(
+    redis: Redis, others_round: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper, "ORPHAN_AFTER_S", 0.0)
+    entry = taken(redis, submit(redis))
+    others_round()
+    redis.delete(TAKEN)
+    others_round()
+    redis.rpush(TAKEN, entry)
+    others_round()
+    assert redis.lrange(TAKEN, 0, -1) == [entry]

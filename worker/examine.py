@@ -6,21 +6,24 @@ Two findings: how far the predicted noise is from float32's, and which chunk siz
 import json
 import math
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from models.checkpoint import Checkpoint
 from models.diffusion import reverse_step
 from models.noise import Purpose, normal
 from models.plan import Plan, ddim_plan, ddpm_plan
-from models.sampling_net import SamplingNet
+from models.sampling_net import SamplingNet, use_precision
 from worker import fingerprint
 from worker.chunks import agreeing_sizes
 from worker.fingerprint import Mode, Numerics, Precision
 
+Net = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x_t, t, y) -> eps
 CHAIN_STEPS = 10
 ROWS = 4
 
@@ -87,7 +90,7 @@ def _found(checkpoint: Checkpoint, numerics: Numerics) -> Finding:
     net = sampling_net(checkpoint, numerics)
     error = 0.0
     if numerics.precision != "float32":
-        exact = SamplingNet(checkpoint.net, T, device=numerics.device)
+        exact = in_float32(SamplingNet(checkpoint.net, T, device=numerics.device), numerics)
         plan = ddim_plan(checkpoint.schedule, min(CHAIN_STEPS, T), prediction=prediction)
         error = eps_error(net, exact, plan)
     chunks = agreeing_sizes(
@@ -100,8 +103,21 @@ def _found(checkpoint: Checkpoint, numerics: Numerics) -> Finding:
     return Finding(chunks, error)
 
 
+def in_float32(exact: Net, numerics: Numerics) -> Net:
+    """The network as float32 has it, also where the process computes in TF32."""
+
+    def computed(x_t: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        use_precision("float32", numerics.device)
+        try:
+            return exact(x_t, t, y)
+        finally:
+            use_precision(numerics.precision, numerics.device)
+
+    return computed
+
+
 @torch.inference_mode()
-def eps_error(net: SamplingNet, exact: SamplingNet, plan: Plan) -> float:
+def eps_error(net: SamplingNet, exact: Net, plan: Plan) -> float:
     """||w (out - out')|| / ||w out|| over a chain that `exact` takes; inf for no number.
 
     w = sqrt(alpha_bar) r2, of eps sqrt(1 - alpha_bar), is what an error weighs in the image.

@@ -1,6 +1,7 @@
 """What is found out about a precision, when it is kept, and what a bad one leads to."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,11 @@ import torch
 
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.plan import ddim_plan
-from models.sampling_net import SamplingNet
+from models.sampling_net import SamplingNet, use_precision
 from models.schedule import linear_schedule
 from models.unet import UNet
 from tests.conftest import TINY
-from worker.examine import eps_error, examine
+from worker.examine import eps_error, examine, in_float32
 from worker.fingerprint import Numerics, Precision, resolve
 from worker.resident import load_resident
 from worker.settings import WorkerSettings
@@ -44,6 +45,19 @@ def biased(value: float) -> UNet:
 def test_a_reduced_precision_is_near_and_float32_is_exact(checkpoint: Checkpoint) -> None:
     assert 0.0005 < eps_error(*nets(checkpoint.net, "bfloat16"), PLAN) < 0.02
     assert eps_error(*nets(checkpoint.net, "float32"), PLAN) == 0.0
+
+
+def test_float32_is_float32_also_where_the_process_computes_in_tf32() -> None:
+    switches = torch.backends.cudnn
+    on_a_gpu = replace(numerics("float32"), device="cuda", precision="tf32")
+    use_precision("tf32", "cuda")
+    try:
+        exact = in_float32(lambda x_t, t, y: x_t + switches.allow_tf32, on_a_gpu)
+        zero = torch.zeros(1)
+        assert exact(zero, zero, zero) == 0.0
+        assert switches.allow_tf32
+    finally:
+        use_precision("float32", "cuda")
 
 
 def test_another_network_is_far_and_no_number_is_farthest(checkpoint: Checkpoint) -> None:

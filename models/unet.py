@@ -69,7 +69,8 @@ class UNetConfig:
     @property
     def classes(self) -> int:
         """How many can be asked for: all but the one for "none"; 0 where there are no labels."""
-        return (self.num_class_embeds or 1) - 1 if self.none_class else self.num_class_embeds or 0
+        embedded = self.num_class_embeds or 0
+        return max(0, embedded - 1) if self.none_class else embedded
 
     @property
     def labels_needed(self) -> bool:

@@ -42,6 +42,7 @@ def _view(info: ModelInfo, workers: list[WorkerInfo]) -> Model:
         T=info.T,
         samplers=list(info.samplers),
         labels=list(info.labels),
+        labels_needed=info.labels_needed,
         card=info.card,
         workers=[
             ModelWorker(

@@ -28,6 +28,7 @@ class Model(BaseModel):
     T: int = Field(description="Steps of the full chain.")
     samplers: list[SamplerInfo]
     labels: list[str] = Field(description="What images can be asked for by; none: unconditional.")
+    labels_needed: bool = Field(description="Whether every image must be, and guidance be 1.")
     card: dict[str, Any] = Field(description="What it is: data, licence, training, metrics.")
     workers: list[ModelWorker] = Field(description="Those alive; none: jobs wait.")
 

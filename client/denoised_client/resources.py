@@ -152,6 +152,7 @@ class Model(Resource):
     T: int
     samplers: tuple[SamplerInfo, ...] = ()
     labels: tuple[str, ...] = ()
+    labels_needed: bool = False
     card: dict[str, Any] = {}
     workers: tuple[ModelWorker, ...] = ()
 

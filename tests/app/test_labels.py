@@ -84,6 +84,7 @@ def test_a_model_without_a_class_for_none_wants_labels_and_no_guidance(
     assert pointers(body) == [pointer]
     detail = body["errors"][0]["detail"]
     assert detail.startswith('classes has no class for "none"')
+    assert client.get("/v1/models/classes").json()["labels_needed"]
 
 
 @pytest.mark.usefixtures("by_class_alone")

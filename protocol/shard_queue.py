@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import WatchError
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
@@ -22,6 +21,13 @@ OUTSTANDING = 4
 RUNS_ALLOWED = 1_000_000  # by RQ: which crashes count is for our record to say
 BOOKKEEPING_KEPT_S = 3600  # RQ's own records; the job's are ours
 QUEUED = JobStatus.QUEUED.value.encode()
+# Unless a worker has just claimed it. No MULTI: a full Redis refuses that, whatever is in it.
+REMOVE = """
+if redis.call('HGET', KEYS[1], 'status') == ARGV[1] then
+  redis.call('LREM', KEYS[2], 1, ARGV[2])
+  redis.call('DEL', KEYS[1])
+end
+"""
 UNLIMITED = -1  # RQ's timeout: deadlines are the engine's, not a signal's
 
 
@@ -58,6 +64,7 @@ class ShardQueue:
 
     def __init__(self, redis: Redis, model: str, priority: Priority) -> None:
         self.redis = redis
+        self._remove = redis.register_script(REMOVE)
         self._queue = Queue(
             queue_name(model, priority), connection=redis, serializer=JSONSerializer
         )
@@ -99,20 +106,7 @@ class ShardQueue:
             found = pipe.execute()
         for rq_id, status in zip(rq_ids, found, strict=True):
             if status == QUEUED:
-                self._remove(rq_id)
-
-    def _remove(self, rq_id: str) -> None:
-        key = Job.key_for(rq_id)
-        with self.redis.pipeline(transaction=True) as pipe:
-            try:
-                pipe.watch(key)  # type: ignore[no-untyped-call]
-                if pipe.hget(key, "status") == QUEUED:
-                    pipe.multi()
-                    self._queue.remove(rq_id, pipe)
-                    pipe.delete(key)
-                    pipe.execute()
-            except WatchError:  # a worker has just claimed it
-                return
+                self._remove(keys=[Job.key_for(rq_id), self._queue.key], args=[QUEUED, rq_id])
 
     def _enqueue(self, job_id: str, shard: int, pipe: Pipeline) -> None:
         self._queue.enqueue_call(

@@ -103,9 +103,10 @@ def _replayed_without_disk(world: World) -> Response:
     return world.without_disk(lambda: world.client.post(f"{url}/replay"))
 
 
-def _when_full(world: World, method: str, suffix: str) -> Response:
+def _without_disk(world: World, method: str, suffix: str) -> Response:
+    """A full Redis would do it: what ends a job needs no room."""
     url = f"/v1/jobs/{world.job()}{suffix}"
-    return world.full(lambda: world.client.request(method, url))
+    return world.without_disk(lambda: world.client.request(method, url))
 
 
 def _submissions() -> dict[str, Callable[[World], Response]]:
@@ -140,9 +141,9 @@ OWN: dict[str, Callable[[World], Response]] = {
     "GET /v1/jobs/{job_id} 304": lambda w: _again(w, f"/v1/jobs/{w.finished()}"),
     "POST /v1/jobs/{job_id}/cancel 202": lambda w: w.client.post(f"/v1/jobs/{w.job()}/cancel"),
     "POST /v1/jobs/{job_id}/cancel 200": lambda w: w.client.post(f"/v1/jobs/{w.finished()}/cancel"),
-    "POST /v1/jobs/{job_id}/cancel 507 storage_full": lambda w: _when_full(w, "POST", "/cancel"),
+    "POST /v1/jobs/{job_id}/cancel 507 storage_full": lambda w: _without_disk(w, "POST", "/cancel"),
     "DELETE /v1/jobs/{job_id} 204": lambda w: w.client.delete(f"/v1/jobs/{w.finished()}"),
-    "DELETE /v1/jobs/{job_id} 507 storage_full": lambda w: _when_full(w, "DELETE", ""),
+    "DELETE /v1/jobs/{job_id} 507 storage_full": lambda w: _without_disk(w, "DELETE", ""),
     "GET /v1/jobs/{job_id}/images 200": lambda w: w.client.get(f"/v1/jobs/{w.finished()}/images"),
     "GET /v1/jobs/{job_id}/images/{index}.png 200": lambda w: w.client.get(
         f"/v1/jobs/{w.finished()}/images/0.png"

@@ -21,9 +21,10 @@ def left(redis: Redis, job_id: str) -> list[bytes]:
     return [key for key in cast(list[bytes], redis.keys("*")) if job_id.encode() in key]
 
 
+@pytest.mark.parametrize("maxmemory", [0, 1], ids=["room", "full"])
 @pytest.mark.parametrize("state", ["queued", "running", "succeeded", "canceled"])
 def test_a_deleted_job_was_never_there(
-    client: TestClient, worker: PlayedWorker, redis: Redis, state: str
+    client: TestClient, worker: PlayedWorker, redis: Redis, state: str, maxmemory: int
 ) -> None:
     job = submit(client, n=40)
     if state == "succeeded":
@@ -35,7 +36,9 @@ def test_a_deleted_job_was_never_there(
     url = job["urls"]["self"]
     assert client.get(url).json()["status"] == state
 
+    redis.config_set("maxmemory", maxmemory)
     response = client.delete(url)
+    redis.config_set("maxmemory", 0)
     assert (response.status_code, response.content) == (204, b"")
     for path in ("", "/images", "/images/0.png", "/archive.zip", "/grid.png", "/preview.png"):
         problem(client.get(url + path), 404, "job_not_found")

@@ -52,8 +52,6 @@ class JobFilters:
 
 def _text(value: Any) -> str:
     """As it can be said in a query: a text as it is, anything else as JSON."""
-    return (
-        value
-        if isinstance(value, str)
-        else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    )
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -163,7 +163,9 @@ def test_who_missed_the_end_hears_it_and_who_heard_it_is_told_to_stop(
     # Nothing was in the stream before this job: what such an id has missed cannot be known.
     with listening(live, url, since=begun_at) as events:
         done = until_named(events, "done")
-    with listening(live, url, since=f"{done.place[0]}-{done.place[1] - 1}") as events:
+    ms, number = done.place
+    just_before = f"{ms}-{number - 1}" if number else f"{ms - 1}-{2**64 - 1}"
+    with listening(live, url, since=just_before) as events:
         assert [event.name for event in events] == ["done"]
     for since in (done.id, f"{done.place[0] + 1}-0"):
         over = live.get(url, headers={"Last-Event-ID": since})

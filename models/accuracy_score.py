@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from models.arguments import expect_device
-from models.data import DataError, held_out, labels_of, load_images, load_labels
+from models.data import DataError, held_out, load_labelled, load_labels
 from models.evaluation.classifier import BATCH, Kind, accuracy, train_classifier
 from models.progress import tracked
 
@@ -44,8 +44,9 @@ def score(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"--steps: must be positive, got {args.steps}")
     classes = int(load_labels(args.data).max()) + 1
     source, split = held_out(args.data, args.test)
-    real, test = labelled(args.data, "train", classes), labelled(source, split, classes)
-    drawn = labelled(args.images, "train", classes)
+    real = load_labelled(args.data, classes=classes)
+    test = load_labelled(source, split=split, classes=classes)
+    drawn = load_labelled(args.images, classes=classes)
     taught = {
         "drawn": drawn,
         "as_many_real": some_of(real, len(drawn[0]), seed=args.seed),
@@ -90,12 +91,6 @@ def _report_beside(images: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return report if isinstance(report, dict) else {}
-
-
-def labelled(source: Path, split: str, classes: int) -> Labelled:
-    """Images and their classes. Raises DataError."""
-    images = load_images(source, split=split)
-    return images, labels_of(source, split=split, images=len(images), classes=classes)
 
 
 def some_of(real: Labelled, count: int, *, seed: int) -> Labelled:

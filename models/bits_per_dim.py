@@ -16,7 +16,7 @@ from torch import Tensor
 from models.arguments import expect_at_least, expect_device, expect_timesteps
 from models.bound import Bound
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.data import DataError, labels_of, load_images, load_labels
+from models.data import DataError, has_split, labels_of, load_images, load_labels
 from models.fair_order import shuffled
 from models.hub import local_folder
 from models.likelihood import BitsPerDim, bits_per_dim
@@ -126,14 +126,9 @@ def _report(args: argparse.Namespace) -> dict[str, object]:
         device=args.device,
         precision=args.precision,
     )
-    told = {"data": _named(args.data, args.split), "precision": args.precision, "seed": args.seed}
+    data = f"{args.data}, {args.split}" if has_split(args.data, args.split) else str(args.data)
+    told = {"data": data, "precision": args.precision, "seed": args.seed}
     return {"bits_per_dim": found.total, **asdict(found), "sha256": checkpoint.sha256, **told}
-
-
-def _named(source: Path, split: str) -> str:
-    """With its split if it has such: an archive or a folder of images is read whole."""
-    has_splits = any(source.glob(f"{split}-images-idx3-ubyte*"))
-    return f"{source}, {split}" if has_splits else str(source)
 
 
 if __name__ == "__main__":

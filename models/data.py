@@ -41,7 +41,7 @@ def load_images(source: Path, *, split: str = "train") -> Tensor:
         return _from_npz(source)
     if source.is_file():
         return _as_nchw(read_idx(source), source)
-    if idx := _idx_file(source, f"{split}-images-idx3-ubyte"):
+    if idx := _images_of(source, split):
         return _as_nchw(read_idx(idx), idx)
     return read_folder(source)[0]
 
@@ -99,11 +99,16 @@ def digest_of(images: Tensor, labels: Tensor | None = None) -> str:
     return digest.hexdigest()
 
 
+def has_split(source: Path, split: str) -> bool:
+    """Whether it is a folder of IDX files with images of that split; all else is read whole."""
+    return _images_of(source, split) is not None
+
+
 def held_out(data: Path, test: Path | None = None) -> tuple[Path, str]:
     """Where images are that were not trained on, and their split: `test`, or the other split of a
     folder of IDX files. Raises DataError where there is none.
     """
-    if test is None and not list(data.glob("t10k-images-idx3-ubyte*")):
+    if test is None and not has_split(data, "t10k"):
         raise DataError(f"{data}: has no test split; name held-out images with --test")
     return test or data, "train" if test else "t10k"
 
@@ -173,8 +178,12 @@ def _idx_file(folder: Path, name: str) -> Path | None:
     return next((path for path in (gzipped, folder / name) if path.exists()), None)
 
 
+def _images_of(folder: Path, split: str) -> Path | None:
+    return _idx_file(folder, f"{split}-images-idx3-ubyte")
+
+
 def _has_class_folders(source: Path, split: str) -> bool:
-    return has_class_folders(source) and _idx_file(source, f"{split}-images-idx3-ubyte") is None
+    return has_class_folders(source) and not has_split(source, split)
 
 
 def _as_nchw(array: Pixels, source: Path) -> Tensor:
